@@ -1,0 +1,166 @@
+"""Deadlines and pauses: one timer for all that a job watches, one for all idle tasks of a hub.
+
+Both keep a heap of what is due and arm a single timer of the loop for its head.
+Time is read as ``time.monotonic()`` and waited for through the loop, so that a
+simulated clock works. A timer's callback only queues what is to be done behind
+what is queued already: work that is complete when its deadline fires has won.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import numbers
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+from gevent.hub import Waiter
+
+__all__ = ["Alarm", "IdleClock", "as_seconds", "idle_clock"]
+
+FIRST_PAUSE = 0.001
+LONGEST_PAUSE = 0.1
+WAKES_PER_SECOND = 1000
+
+
+def as_seconds(name: str, value: Any) -> float | None:
+    """*value* as seconds to wait at most, None for infinity.
+
+    :raises TypeError: if it is no number.
+    :raises ValueError: if it is negative or not a number (NaN).
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{name} cannot be {value!r}: give 0 or more seconds")
+    return None if math.isinf(value) else float(value)
+
+
+class _Heap:
+    """What is due when, and the one timer that waits for the first of it.
+
+    An entry is ``[due, sequence, what]``; an entry that was dropped holds None.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._entries: list[list[Any]] = []
+        self._live = 0
+        self._sequence = itertools.count()
+        self._timer: Any = None
+        self._armed_for = math.inf
+
+    def _push(self, entry: list[Any], due: float, what: Any) -> list[Any]:
+        entry[:] = due, next(self._sequence), what
+        heapq.heappush(self._entries, entry)
+        self._live += 1
+        if due < self._armed_for:
+            self._arm()
+        return entry
+
+    def drop(self, entry: list[Any]) -> None:
+        """Forget an entry, which may have been due already."""
+        if entry[2] is None:
+            return
+        entry[2] = None
+        self._live -= 1
+        if not self._live:
+            self._entries.clear()
+            self._disarm()
+        elif len(self._entries) > 2 * self._live + 64:
+            # Dropped entries stay in the heap till they are due: sweep before they pile up.
+            self._entries = [entry for entry in self._entries if entry[2] is not None]
+            heapq.heapify(self._entries)
+
+    def _pop_due(self) -> Iterator[tuple[list[Any], Any]]:
+        """Take out what is due: each entry, empty now, and what it held."""
+        now = time.monotonic()
+        while self._entries and self._entries[0][0] <= now:
+            entry = heapq.heappop(self._entries)
+            what, entry[2] = entry[2], None
+            if what is not None:
+                self._live -= 1
+                yield entry, what
+
+    def _arm(self) -> None:
+        """Wait for the head of the heap, or put the timer away when there is none."""
+        self._disarm()
+        if self._entries:
+            self._armed_for = self._entries[0][0]
+            self._timer = self._loop.timer(max(0.0, self._armed_for - time.monotonic()))
+            self._timer.start(self._fired)
+
+    def _disarm(self) -> None:
+        timer, self._timer, self._armed_for = self._timer, None, math.inf
+        if timer is not None:
+            timer.stop()
+            timer.close()
+
+    def _fired(self) -> None:
+        raise NotImplementedError
+
+
+class Alarm(_Heap):
+    """What one job watches: a check is called when due and may name its next time."""
+
+    def watch(self, due: float, check: Callable[[float], float | None]) -> list[Any]:
+        """Call *check(now)* in the hub at *due*, again at the time it returns, until None.
+
+        Returns what :meth:`drop` takes.
+        """
+        return self._push([], due, check)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._entries.clear()
+        self._live = 0
+        self._disarm()
+
+    def _fired(self) -> None:
+        self._disarm()
+        self._loop.run_callback(self._check_due)
+
+    def _check_due(self) -> None:
+        for entry, check in list(self._pop_due()):
+            following = check(time.monotonic())
+            if following is not None:
+                self._push(entry, following, check)
+        self._arm()
+
+
+class IdleClock(_Heap):
+    """The pauses of all idle tasks of one hub.
+
+    A pause that nobody named grows from 1 ms to 100 ms, and beyond that where so many
+    tasks pause that together they would wake more than 1,000 times a second.
+    """
+
+    def pause(self, waiter: Waiter, length: float) -> None:
+        """Block the running greenlet in *waiter* until it is woken, *length* seconds at most."""
+        entry = self._push([], time.monotonic() + length, waiter)
+        try:
+            waiter.get()
+        finally:
+            self.drop(entry)
+
+    def stretched(self, length: float) -> float:
+        """*length*, or more where the hub's idle tasks would wake too often together."""
+        return max(length, (self._live + 1) / WAKES_PER_SECOND)
+
+    def _fired(self) -> None:
+        for _, waiter in self._pop_due():
+            self._loop.run_callback(waiter.switch, None)
+        self._arm()
+
+
+def idle_clock(hub: Any = None) -> IdleClock:
+    """The idle clock of *hub*, of this thread's if None; made at its first use."""
+    if hub is None:
+        hub = gevent.get_hub()
+    clock: IdleClock | None = getattr(hub, "gowork_idle_clock", None)
+    if clock is None:
+        clock = hub.gowork_idle_clock = IdleClock(hub.loop)
+    return clock
