@@ -1,0 +1,60 @@
+"""What may be given to ``add_task``, brought into one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gowork.interfaces import IRoutines
+
+__all__ = ["Routines", "name_of", "routines_from"]
+
+_NAMES = ("init", "run", "finalize")
+_ADVICE = "give a factory(job) -> (init, run, finalize), or an object with those methods"
+
+
+class Routines(NamedTuple):
+    """A task's three routines, each called with the task, or None."""
+
+    init: Callable[[Any], object] | None
+    run: Callable[[Any], object] | None
+    finalize: Callable[[Any], object] | None
+
+
+def routines_from(candidate: Any, job: Any) -> Routines:
+    """The routines that *candidate* is, adapts to, has as methods, or makes for *job*.
+
+    :raises TypeError: if there are none to be had.
+    """
+    found = _routines_of(candidate)
+    if found is None and callable(candidate):
+        made = candidate(job)
+        if isinstance(made, tuple):
+            if len(made) != 3:
+                raise TypeError(f"{candidate!r} returned {len(made)} routines, not 3; {_ADVICE}")
+            found = Routines(*made)
+        else:
+            found = _routines_of(made)
+    if found is None:
+        raise TypeError(f"no routines in {candidate!r}; {_ADVICE}")
+    for name, routine in zip(_NAMES, found, strict=True):
+        if routine is not None and not callable(routine):
+            raise TypeError(f"{name} of {candidate!r} is neither callable nor None: {routine!r}")
+    return found
+
+
+def name_of(candidate: Any) -> str:
+    """What a task made of *candidate* is called unless it is named."""
+    return str(getattr(candidate, "__name__", type(candidate).__name__))
+
+
+def _routines_of(candidate: Any) -> Routines | None:
+    # A class is a factory: its instances have the methods, it has only functions.
+    if isinstance(candidate, type) or candidate is None:
+        return None
+    provider = IRoutines(candidate, None)
+    if provider is None:
+        if not any(callable(getattr(candidate, name, None)) for name in _NAMES):
+            return None
+        provider = candidate
+    return Routines(*(getattr(provider, name, None) for name in _NAMES))
