@@ -1,0 +1,162 @@
+"""How greenlets are brought to their end: the stop ladder, and bounded clean-up calls.
+
+One kill is never enough: a greenlet may catch it, or lose it to a timeout that fires
+while it unwinds. But a second kill interrupts the ``finally`` that the first has
+begun. So there are two rungs: *grace* seconds of peace, then another delivery every
+100 ms for *grace* seconds more. What still lives then is reported, with its stack.
+
+Clean-up calls run one behind the other in a greenlet that nobody else knows. Who
+overruns is stopped in the same way; if in vain, the rest goes on in another greenlet.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context
+from typing import Any, NamedTuple
+
+from gevent import Greenlet, getcurrent
+from gevent.event import Event
+
+from gowork.errors import Cancelled, FinalizeTimeout
+
+__all__ = ["Call", "Unstopped", "deliver", "run_bounded", "stop_all"]
+
+REDELIVERY = 0.1
+
+
+class Unstopped(NamedTuple):
+    """What still lived when its job ended: a task, or a finalizer of it.
+
+    ``stack`` is where it stood, as text; ``seconds`` is how long it was waited for.
+    """
+
+    task: Any
+    stack: str
+    seconds: float
+
+
+class Call(NamedTuple):
+    """A clean-up call: ``function(argument)`` in *context*, on behalf of *task* or of none."""
+
+    what: str
+    function: Callable[[Any], object]
+    argument: Any
+    context: Context
+    task: Any
+
+
+def deliver(greenlet: Greenlet, reason: Any) -> None:
+    """Have the hub raise :exc:`Cancelled` in *greenlet*; never blocks."""
+    greenlet.kill(Cancelled(reason), block=False)
+
+
+def stop_all(
+    living: Mapping[Greenlet, Any],
+    quiet: Event,
+    grace: float | None,
+    reason: Any,
+    goes_on: Callable[[], bool],
+) -> list[Unstopped]:
+    """Wait until nothing is *living*, which sets *quiet*; what did not stop.
+
+    The first delivery has been made. Blocks for twice *grace* seconds at most.
+    """
+    began = time.monotonic()
+    if not living or quiet.wait(grace) or not goes_on():
+        return []
+    second = time.monotonic()
+    while True:
+        for greenlet in list(living):
+            deliver(greenlet, reason)
+        # grace is a number here: an endless first wait has not ended.
+        left = (grace or 0.0) - (time.monotonic() - second)
+        if quiet.wait(min(REDELIVERY, max(0.0, left))) or not goes_on():
+            return []
+        if time.monotonic() - second >= (grace or 0.0):
+            waited = time.monotonic() - began
+            return [Unstopped(task, _stack(glet), waited) for glet, task in living.items()]
+
+
+def run_bounded(
+    calls: Iterator[Call],
+    limit: float | None,
+    grace: float | None,
+    spawn: Callable[[Callable[[], None]], Greenlet],
+    failed: Callable[[Any, BaseException], None],
+) -> list[Unstopped]:
+    """Make *calls*, each for *limit* seconds at most; those that could not be stopped.
+
+    What a call raises, and an overrun, goes to ``failed(task, error)``. Blocks.
+    """
+    unstopped = []
+    while True:
+        worker = _Worker(calls, failed)
+        greenlet = spawn(worker.run)
+        if not _watch(worker, greenlet, limit, grace):
+            assert worker.call is not None
+            waited = time.monotonic() - worker.since
+            unstopped.append(Unstopped(worker.call.task, _stack(greenlet), waited))
+        if worker.exhausted:
+            return unstopped
+
+
+class _Worker:
+    """Makes calls one behind the other till there are none, or it is abandoned."""
+
+    def __init__(self, calls: Iterator[Call], failed: Callable[[Any, BaseException], None]) -> None:
+        self.calls = calls
+        self.failed = failed
+        self.call: Call | None = None
+        self.since = time.monotonic()
+        self.overrun: FinalizeTimeout | None = None
+        self.abandoned = False
+        self.exhausted = False
+
+    def run(self) -> None:
+        greenlet = getcurrent()
+        for call in self.calls:
+            greenlet.gowork_task = call.task
+            self.call, self.since = call, time.monotonic()
+            try:
+                call.context.run(call.function, call.argument)
+            except BaseException as error:
+                if self.abandoned:
+                    return
+                if not (self.overrun and isinstance(error, Cancelled)):
+                    self.failed(call.task, error)
+            if self.abandoned:
+                return
+            self.overrun = None
+        self.exhausted = True
+
+
+def _watch(worker: _Worker, greenlet: Greenlet, limit: float | None, grace: float | None) -> bool:
+    """Wait for *worker*, stopping what overruns; False if it had to be abandoned."""
+    while True:
+        since = worker.since
+        bound = None if limit is None else since + limit - time.monotonic()
+        greenlet.join(bound if bound is None else max(0.0, bound))
+        if greenlet.dead:
+            return True
+        if limit is None or worker.since != since:
+            continue
+        assert worker.call is not None
+        worker.overrun = FinalizeTimeout(f"{worker.call.what} took longer than {limit:g} s")
+        overrun = worker.overrun
+        worker.failed(worker.call.task, overrun)
+        while True:
+            deliver(greenlet, overrun)
+            greenlet.join(REDELIVERY if grace is None else min(REDELIVERY, grace))
+            if greenlet.dead or worker.overrun is not overrun:
+                break
+            if grace is not None and time.monotonic() - since >= limit + grace:
+                worker.abandoned = True
+                return False
+
+
+def _stack(greenlet: Greenlet) -> str:
+    frame = greenlet.gr_frame
+    return "".join(traceback.format_stack(frame)) if frame is not None else ""
