@@ -1,0 +1,303 @@
+"""A task: one greenlet, its routines, and the verdicts that say what it does next.
+
+A verdict is a flag that any greenlet may raise at any time. The task's own greenlet
+reads the flags when ``run`` has returned, acts on the strongest, and lowers them;
+``done`` stays up. ``tick`` and ``done`` may come from any thread: they are plain
+stores, and a task that is about to rest first says so and then looks at its flags
+once more, so that no wake-up falls in between.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from contextvars import Context, copy_context
+from typing import Any, NoReturn
+
+import gevent
+from gevent import Greenlet, getcurrent
+from gevent.hub import Waiter
+from gevent.monkey import get_original
+from zope.interface import implementer
+
+from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, idle_clock
+from gowork.errors import AssertionFailed, Cancelled, StateError, VerdictMissing
+from gowork.events import Event
+from gowork.interfaces import ITask
+from gowork.routines import Routines
+from gowork.states import JobState, TaskGiven, TaskState, step
+
+__all__ = ["Task"]
+
+# Threads by their native identity: a monkey-patched process counts greenlets.
+get_ident = get_original("_thread", "get_ident")
+
+# How long a task wants to rest, where that is no number of seconds.
+BACK_OFF = -1.0
+PARK = math.inf
+
+
+@implementer(ITask)
+class Task:
+    """One greenlet of a job; ``add_task`` and its kin make it, its routines get it.
+
+    ::
+
+        def run(task):
+            task.result = fetch()
+            task.done()
+    """
+
+    def __init__(
+        self, job: Any, index: int, name: str, routines: Routines, idle_timeout: float | None
+    ) -> None:
+        self.job = job
+        self.index = index
+        self.name = name
+        #: Anything the task wants to leave behind.
+        self.result: Any = None
+        #: What made the task fail, or None.
+        self.error: Any = None
+        self._init, self._run, self._finalize = routines
+        self._idle_timeout = idle_timeout
+        self._context: Context = copy_context()
+        self._state = TaskState.PENDING
+        self._greenlet: Greenlet | None = None
+        self._ended: Event | None = None
+        self._ticked = False
+        self._finished = False
+        self._rest: float | None = None
+        self._waiter: Waiter | None = None
+        self._progressed = 0.0
+        self._watched: list[Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Task {self.job.name}/{self.name} #{self.index} {self._state.name}>"
+
+    @property
+    def state(self) -> TaskState:
+        """Where the task is in its life."""
+        return self._state
+
+    # Verdicts
+
+    def tick(self) -> None:
+        """Have ``run`` called again at once; wakes the task if it is idle or parked.
+
+        Counts as progress. Never blocks; may be called from any thread.
+        """
+        self._ticked = True
+        if self._idle_timeout is not None:
+            self._progressed = time.monotonic()
+        if self._waiter is not None:
+            self._wake()
+
+    def idle(self, seconds: float | None = None) -> None:
+        """Have ``run`` called again after *seconds*; without: after a pause that grows.
+
+        The pause nobody named begins with 1 ms and doubles to 100 ms, longer where
+        thousands of tasks idle; a tick resets it. Never blocks, and is no progress.
+
+        :raises TypeError: if *seconds* is no number.
+        :raises ValueError: if it is negative.
+        """
+        rest = BACK_OFF if seconds is None else as_seconds("idle", seconds)
+        self._rest = min(PARK if rest is None else rest, PARK if self._rest is None else self._rest)
+
+    def park(self) -> None:
+        """Have ``run`` called again when somebody calls :meth:`tick`. Never blocks."""
+        if self._rest is None:
+            self._rest = PARK
+
+    def done(self) -> None:
+        """Have ``run`` called no more: the task is over; wakes it if it is idle or parked.
+
+        Never blocks; may be called from any thread.
+        """
+        self._finished = True
+        if self._waiter is not None:
+            self._wake()
+
+    def finish_job(self) -> None:
+        """:meth:`done`, and the job stops its other tasks and ends DONE. Never blocks."""
+        self.done()
+        self.job.finish()
+
+    def progress(self) -> None:
+        """Restart the clock of the idle timeout.
+
+        :raises Cancelled: if the running greenlet is this task and must stop.
+        """
+        self._checkpoint()
+        self._progressed = time.monotonic()
+
+    # Assertions
+
+    def assert_(self, error: Any) -> None:
+        """Fail the task with *error* unless it is falsy.
+
+        :raises AssertionFailed: if *error* is truthy; the job keeps *error* itself.
+        :raises Cancelled: if the running greenlet is this task and must stop.
+        """
+        self._checkpoint()
+        if error:
+            self._fail(error)
+
+    def assert_true(self, condition: Any, error: Any = None) -> None:
+        """Fail the task with *error* unless *condition* is true.
+
+        :raises AssertionFailed: if *condition* is falsy; the job keeps *error* itself.
+        :raises Cancelled: if the running greenlet is this task and must stop.
+        """
+        self._checkpoint()
+        if not condition:
+            self._fail(error)
+
+    def assert_not_none(self, value: Any) -> None:
+        """Fail the task if *value* is None.
+
+        :raises AssertionFailed: if it is.
+        :raises Cancelled: if the running greenlet is this task and must stop.
+        """
+        self._checkpoint()
+        if value is None:
+            self._fail(None)
+
+    def _fail(self, error: Any) -> NoReturn:
+        raise AssertionFailed(error) from (error if isinstance(error, BaseException) else None)
+
+    # Waiting for it
+
+    def join(self, timeout: float | None = None) -> bool:
+        """True once the task has ended; blocks until then.
+
+        :param timeout: seconds to wait at most; when they have passed: False.
+        :raises StateError: if the task itself asks.
+        :raises Cancelled: if the caller is a task that must stop.
+        """
+        if getattr(getcurrent(), "gowork_task", None) is self:
+            raise StateError(self._state, "join", "a task cannot wait for its own end")
+        if self._ended is None:
+            self._ended = Event()
+            if self._state not in (TaskState.PENDING, TaskState.RUNNING):
+                self._ended._set()
+        return self._ended.wait(timeout)
+
+    # What follows is for the job.
+
+    def _move(self, given: TaskGiven) -> None:
+        self._state = step(self._state, given)
+
+    def _checkpoint(self) -> None:
+        """:raises Cancelled: if the running greenlet is this task's own and must stop."""
+        reason = self.job._stopped(self)
+        if reason is not None and (getcurrent() is self._greenlet or self.job._is_a_copy()):
+            raise reason
+
+    def _live(self) -> None:
+        """The body of the task's greenlet; lets nothing escape."""
+        job = self.job
+        try:
+            job._begun(self)
+            self._watch()
+            if self._init is not None:
+                self._init(self)
+                gate = job._initialised(self)
+                if gate is not None:  # the other tasks' inits are no idleness of this one
+                    self._unwatch()
+                    gate.wait()
+                    self._watch()
+            if self._run is not None:
+                self._recur(self._run)
+        except BaseException as error:
+            job._task_raised(self, error)
+        else:
+            job._task_returned(self)
+
+    def _recur(self, run: Any) -> None:
+        """Call *run* again and again, as its verdicts say."""
+        job = self.job
+        running = JobState.RECURRENT_RUNNING if self.index else JobState.ONESHOT_RUNNING
+        pause = FIRST_PAUSE
+        if self._rest is not None or self._ticked:  # a verdict that init has left
+            pause = self._obey(pause)
+        gave_way = time.monotonic()
+        while not self._finished:
+            if job._state is not running:
+                raise job._stopped(self)
+            run(self)
+            if self._finished:
+                break
+            if not self._ticked:
+                if self._rest is None:
+                    self._complain(run)
+                pause = self._obey(pause)
+            else:
+                self._ticked = False
+                self._rest = None
+                pause = FIRST_PAUSE
+            now = time.monotonic()
+            if now - gave_way >= sys.getswitchinterval():
+                gevent.sleep(0)
+                gave_way = time.monotonic()
+
+    def _obey(self, pause: float) -> float:
+        """Rest as the verdict says, *pause* seconds if it names none; the next pause."""
+        rest, self._rest = self._rest, None
+        following = pause
+        if rest == BACK_OFF:
+            rest = idle_clock().stretched(pause)
+            following = min(2 * pause, LONGEST_PAUSE)
+        if rest is not None:
+            self._sleep(rest)
+        if self._ticked:
+            self._ticked = False
+            self._rest = None
+            following = FIRST_PAUSE
+        return following
+
+    def _complain(self, run: Any) -> NoReturn:
+        name = getattr(run, "__qualname__", repr(run))
+        raise VerdictMissing(
+            f"{name} of task {self.job.name}/{self.name} returned without a verdict: let it"
+            " call task.tick(), task.idle(), task.park() or task.done()"
+        )
+
+    def _sleep(self, length: float) -> None:
+        """Block until woken by a tick or a done, *length* seconds at most."""
+        waiter = self._waiter = Waiter()
+        try:
+            if self._ticked or self._finished:
+                return
+            if length == PARK:
+                waiter.get()
+            else:
+                idle_clock().pause(waiter, length)
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self.job._call_soon(waiter.switch, None)
+
+    def _watch(self) -> None:
+        if self._idle_timeout is not None:
+            self._progressed = time.monotonic()
+            due = self._progressed + self._idle_timeout
+            self._watched = self.job._alarm.watch(due, self._overdue)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self.job._alarm.drop(self._watched)
+            self._watched = None
+
+    def _overdue(self, now: float) -> float | None:
+        """The idle timeout's check: the time to look again, None once it has expired."""
+        assert self._idle_timeout is not None
+        due = self._progressed + self._idle_timeout
+        if now < due:
+            return due
+        self.job._idled_out(self)
+        return None
