@@ -1,0 +1,428 @@
+"""Job: what users of gowork call; what then happens is in `lifecycles`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from gevent.exceptions import LoopExit
+from greenlet import GreenletExit
+from zope.interface import implementer
+
+from gowork import logs
+from gowork.channels import Channel
+from gowork.clocks import as_seconds
+from gowork.endings import Unstopped
+from gowork.errors import Cancelled, JobCancelled, StateError
+from gowork.events import Event
+from gowork.interfaces import IJob
+from gowork.lifecycles import ENDED, Interruption, Lifecycle
+from gowork.pingpong import PingPong
+from gowork.routines import Routines, name_of, routines_from
+from gowork.scopes import checkpoint, current_task
+from gowork.states import JobState
+from gowork.tasks import Task
+
+__all__ = ["Job"]
+
+_numbers = itertools.count(1)
+_Owned = TypeVar("_Owned")
+
+
+@implementer(IJob)
+class Job(Lifecycle):
+    """A set of tasks that live and die together.
+
+    ::
+
+        with Job() as job:
+            job.spawn(fetch, "a")
+            job.spawn(fetch, "b")
+
+    Leaving the block runs the job and waits for it. If one task fails the others are
+    stopped, every finalizer runs, and the block raises :exc:`JobCancelled`.
+
+    :param value: anything that the tasks share, as ``job.value``.
+    :param name: what the job is called in logs and greenlets' names.
+    :param grace: seconds that a stopped task is left alone to unwind, and then once
+        more that it is stopped again and again, before it is given up as `unstopped`.
+    :param finalize_timeout: seconds for each finalizer, and for the shutdown handler.
+    :param forget: for a job that runs for ever: each task is finalized and dropped when
+        it ends, so that nothing grows.
+    :raises TypeError: if a number of seconds is none.
+    :raises ValueError: if it is negative.
+    """
+
+    def __init__(
+        self,
+        value: Any = None,
+        *,
+        name: str | None = None,
+        grace: float = 5.0,
+        finalize_timeout: float = 10.0,
+        forget: bool = False,
+    ) -> None:
+        super().__init__(
+            f"job-{next(_numbers)}" if name is None else name,
+            as_seconds("grace", grace),
+            as_seconds("finalize_timeout", finalize_timeout),
+            forget,
+        )
+        #: Anything that the tasks share; a oneshot's place to leave what the others need.
+        self.value = value
+        self._indices = itertools.count(1)
+        self._oneshot: Task | None = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name} {self._state.name}, {len(self._tasks)} tasks>"
+
+    # What it is made of
+
+    def add_task(
+        self, routines: Any, *, name: str | None = None, idle_timeout: float | None = None
+    ) -> Task:
+        """Add a task and return it; one added to a running job starts at once.
+
+        :param routines: a callable ``factory(job) -> (init, run, finalize)``, called now, or
+            an object with those methods; each may be None. They are called with the task.
+        :param idle_timeout: seconds without :meth:`Task.tick` or :meth:`Task.progress` after
+            which the task fails with :exc:`IdleTimeout`, whatever it is doing.
+        :raises StateError: if the end of the job has been decided.
+        :raises TypeError: if *routines* has no routines.
+        """
+        self._require_open("add_task")
+        limit = None if idle_timeout is None else as_seconds("idle_timeout", idle_timeout)
+        return self._add(routines_from(routines, self), name or name_of(routines), limit)
+
+    def add_task_with_idle_timeout(self, routines: Any, seconds: float) -> Task:
+        """:meth:`add_task` with *seconds* as the idle timeout."""
+        return self.add_task(routines, idle_timeout=seconds)
+
+    def add_oneshot_task(self, routines: Any, *, name: str | None = None) -> Task:
+        """Add the task with index 0, which must be done before any other begins.
+
+        :raises StateError: if there is one already, or the others have begun.
+        :raises TypeError: if *routines* has no routines.
+        """
+        self._require_open("add_oneshot_task", JobState.NEW, JobState.WAITING)
+        if self._oneshot is not None:
+            raise StateError(self._state, "add_oneshot_task", "the job has its oneshot")
+        task = self._add(routines_from(routines, self), name or name_of(routines), None, index=0)
+        self._oneshot = task
+        return task
+
+    def spawn(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Task:
+        """Add a task that calls ``function(*args, **kwargs)`` once.
+
+        What it returns is the task's ``result``; it is not given the task, which is
+        :func:`current_task` inside.
+
+        :raises StateError: if the end of the job has been decided.
+        :raises TypeError: if *function* is not callable.
+        """
+        self._require_open("spawn")
+        if not callable(function):
+            raise TypeError(f"cannot call {function!r}")
+
+        def run(task: Task) -> None:
+            task.result = function(*args, **kwargs)
+            task.done()
+
+        return self._add(Routines(None, run, None), name_of(function), None)
+
+    def _add(
+        self, routines: Routines, name: str, idle_timeout: float | None, index: int | None = None
+    ) -> Task:
+        self._require_open("add_task")  # its factory may have ended the job
+        index = next(self._indices) if index is None else index
+        return self._adopt(Task(self, index, name, routines, idle_timeout))
+
+    def channel(self, capacity: float = 0, *, name: str | None = None) -> Channel[Any]:
+        """A :class:`Channel` that is closed when all tasks are dead, before the finalizers.
+
+        :raises StateError: if the end of the job has been decided.
+        """
+        self._require_open("channel")
+        return self._own(Channel(capacity, name=name))
+
+    def pingpong(self, capacity: float = 0, *, name: str | None = None) -> PingPong[Any]:
+        """A :class:`PingPong` that is closed when all tasks are dead, before the finalizers.
+
+        :raises StateError: if the end of the job has been decided.
+        """
+        self._require_open("pingpong")
+        return self._own(PingPong(capacity, name=name))
+
+    def _own(self, channel: _Owned) -> _Owned:
+        channel._owned = True  # type: ignore[attr-defined]
+        self._channels[id(channel)] = channel
+        return channel
+
+    # What it is told before it runs
+
+    def with_prerequisites(self, *waitables: Any) -> Job:
+        """Wait for each of *waitables*, anything with ``wait()``, before any task begins.
+
+        The wait counts against the job's timeout, and can be cancelled.
+
+        :raises StateError: if the job has been run.
+        :raises TypeError: if one has no ``wait``.
+        """
+        self._require_open("with_prerequisites", JobState.NEW)
+        for waitable in waitables:
+            if not callable(getattr(waitable, "wait", None)):
+                raise TypeError(f"a prerequisite has a method wait(): {waitable!r}")
+        self._prerequisites.extend(waitables)
+        return self
+
+    def with_timeout(self, seconds: float) -> Job:
+        """Cancel the job with :exc:`JobTimeout` when it has run for *seconds*.
+
+        :raises StateError: if the job has been run.
+        :raises ValueError: if *seconds* is negative.
+        """
+        self._require_open("with_timeout", JobState.NEW)
+        self._timeout = as_seconds("timeout", seconds)
+        return self
+
+    def with_shutdown(self, handler: Callable[[Any], object]) -> Job:
+        """Call *handler(error)* once when the job is cancelled, before its tasks are stopped.
+
+        It runs in a greenlet of the job's own, for ``finalize_timeout`` at most; what it
+        raises is kept in `errors`.
+
+        :raises StateError: if the job has been run.
+        """
+        self._require_open("with_shutdown", JobState.NEW)
+        self._handler = _require_callable("a shutdown handler", handler)
+        return self
+
+    def with_error_wrapper(self, wrapper: Callable[[Any], Any]) -> Job:
+        """Let *wrapper(error)* make what `interrupted_by` and all else shows as the error.
+
+        It is called once, with what interrupts the job, and must not block; None, or an
+        exception out of it, which is kept in `errors`, leaves the error as it is.
+
+        :raises StateError: if the job has been run.
+        """
+        self._require_open("with_error_wrapper", JobState.NEW)
+        self._wrapper = _require_callable("an error wrapper", wrapper)
+        return self
+
+    # Its life
+
+    def run(self) -> Event:
+        """Start the job, if it has not been; the event of its end. Never blocks."""
+        if self._state is JobState.NEW:
+            self._begin()
+        return self._done
+
+    def run_in_background(self) -> Event:
+        """Start the job; an event set when its oneshot has finished, or it has ended without.
+
+        :raises StateError: if there is no oneshot.
+        """
+        if self._oneshot is None:
+            raise StateError(self._state, "run_in_background", "add_oneshot_task first")
+        self.run()
+        return self._background
+
+    def cancel(self, error: Any = None) -> bool:
+        """Stop every task; the job ends CANCELLED, with *error* or a :exc:`Cancelled`.
+
+        Returns at once, also in a task of the job, and from any thread. False if the end
+        had been decided already: then nothing changes.
+        """
+        return self._end_by(Cancelled() if error is None else error)
+
+    def finish(self) -> bool:
+        """Stop every task; the job ends DONE, unless its clean-up fails.
+
+        Returns at once, from any thread. False if the end had been decided already.
+        """
+        return self._end_by()
+
+    def _end_by(self, *error: Any) -> bool:
+        if self._state is JobState.FINALIZING or self._state in ENDED:
+            return False
+        if self._in_another_thread():
+            self._call_soon(self._end_by, *error)
+            return True
+        task = current_task()
+        if error and task is not None and task.job is self:
+            self._canceller = task
+        self._decide(None, *error)
+        return True
+
+    def join(self, timeout: float | None = None) -> bool:
+        """True once the job has ended, well or not; blocks until then.
+
+        Structured: if the wait is interrupted, by a kill or by a timeout of the caller's
+        own, the job is cancelled, its finalizers run, and the same exception goes on.
+
+        :param timeout: seconds to wait at most; when they have passed: False, and the
+            job goes on.
+        :raises StateError: if the job was never run, or a task of its own asks.
+        :raises Cancelled: if the caller is a task that must stop.
+        :raises KeyboardInterrupt: or SystemExit, if a task raised it.
+        """
+        if self._state is JobState.NEW:
+            raise StateError(self._state, "join", "run() it first")
+        task = current_task()
+        if task is not None and task.job is self:
+            raise StateError(self._state, "join", "its own task would wait for itself")
+        limit = None if timeout is None else as_seconds("timeout", timeout)
+        self._joining += 1
+        try:
+            checkpoint()
+            ended = self._done.wait(limit)
+        except BaseException as error:
+            self._wait_out(error)
+            raise
+        finally:
+            self._joining -= 1
+        if ended and self._exit is not None:
+            raise self._exit
+        return ended
+
+    def _wait_out(self, error: BaseException) -> None:
+        """Cancel the job and wait for its end; raise what outranks *error*, if it comes."""
+        self.cancel(error)
+        strongest = error
+        while not self._done.is_set() and not self._is_a_copy():
+            try:
+                self._done._event.wait()
+            except LoopExit:  # only an endless grace comes here: nothing will ever happen
+                raise
+            except BaseException as later:
+                if _rank(later) > _rank(strongest):
+                    strongest = later
+        if self._exit is not None and _rank(strongest) < _rank(self._exit):
+            strongest = self._exit
+        if strongest is not error:
+            raise strongest
+
+    def check(self) -> None:
+        """Raise :exc:`JobCancelled` if the job has ended CANCELLED.
+
+        :raises JobCancelled: with the task, the error and all the rest.
+        """
+        if self._state is JobState.CANCELLED:
+            task, error = self._interruption
+            cause = error if isinstance(error, BaseException) else None
+            raise JobCancelled(self, task, error, self._errors, self._unstopped) from cause
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._wait_out(error)
+            return
+        self.run()
+        self.join()
+        self.check()
+
+    # What can be read
+
+    @property
+    def state(self) -> JobState:
+        """Where the job is in its life."""
+        return self._state
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks in index order, without those that a ``forget`` job has dropped."""
+        return tuple(self._tasks[index] for index in sorted(self._tasks))
+
+    def get_task_by_index(self, index: int) -> Task:
+        """The task with that index: 0 is the oneshot, the others count from 1.
+
+        :raises IndexError: if there is none.
+        """
+        try:
+            return self._tasks[index]
+        except KeyError:
+            raise IndexError(f"job {self.name} has no task {index!r}") from None
+
+    @property
+    def interrupted_by(self) -> Interruption:
+        """``(task, error)``: what interrupted the job; two None when nothing has."""
+        return self._interruption
+
+    @property
+    def errors(self) -> tuple[Any, ...]:
+        """Every error in the order they came, that which interrupted the job first."""
+        return tuple(self._errors)
+
+    @property
+    def unstopped(self) -> tuple[Unstopped, ...]:
+        """The tasks and finalizers that still lived when the job ended."""
+        return self._unstopped
+
+    def was_timed_out(self) -> bool:
+        """Whether the job's own timeout interrupted it."""
+        return self._timed_out
+
+    def job_done_notify(self) -> Event:
+        """The event that :meth:`run` returns; any number may wait, before and after."""
+        return self._done
+
+    def task_done_notify(self) -> Channel[Task]:
+        """A channel of the tasks as they end, each once; closed when the job has ended.
+
+        Those that nobody has received stay in it; it is the same channel at each call.
+        """
+        if self._notices is None:
+            self._notices = self._own(Channel(math.inf, name=f"{self.name} task done"))
+            for task in self._ended_so_far:
+                self._notices.send_nowait(task)
+            if self._state in ENDED:
+                self._notices._close_now()
+        return self._notices
+
+    # Logging
+
+    def register_logger(self, logger: Any) -> None:
+        """Send what the job logs to *logger*, a :class:`logging.Logger` or its like.
+
+        :raises TypeError: if it has no method ``log(level, msg, *args)``.
+        """
+        self._logger = None if logger is None else logs.require_logger(logger)
+
+    def log(self, level: int, message: str, *args: Any) -> None:
+        """Write *message* ``%`` *args* if *level* is at most the log level (0 always).
+
+        Never blocks, never raises, in whatever state the job is.
+        """
+        logs.write(self._logger, level, message, args, self, current_task())
+
+    def _require_open(self, given: str, *states: JobState) -> None:
+        """:raises StateError: if the job is in none of *states*, or not for this thread."""
+        if self._in_another_thread():
+            raise StateError(self._state, given, "the job belongs to another thread's hub")
+        if states and self._state not in states:
+            raise StateError(self._state, given, f"only in {' or '.join(s.name for s in states)}")
+        if self._state is JobState.FINALIZING or self._state in ENDED:
+            raise StateError(self._state, given, "the end of the job has been decided")
+
+
+def _require_callable(what: str, candidate: Any) -> Any:
+    if not callable(candidate):
+        raise TypeError(f"{what} must be callable: {candidate!r}")
+    return candidate
+
+
+def _rank(error: BaseException) -> int:
+    """Which of two interruptions of a wait goes on: a kill outranks a timeout."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return 2
+    return 1 if isinstance(error, GreenletExit) else 0
