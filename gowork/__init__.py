@@ -1,0 +1,85 @@
+"""Structured concurrency for gevent: jobs, their tasks, and the channels between them."""
+
+from gowork.channels import Channel, select
+from gowork.endings import Unstopped
+from gowork.errors import (
+    AssertionFailed,
+    Cancelled,
+    ChannelClosed,
+    ChannelTimeout,
+    FinalizeTimeout,
+    GoworkError,
+    IdleTimeout,
+    JobCancelled,
+    JobTimeout,
+    NotAcknowledged,
+    StateError,
+    VerdictMissing,
+    WouldBlock,
+)
+from gowork.events import Event
+from gowork.interfaces import (
+    IChannel,
+    ICodec,
+    IEvent,
+    IJob,
+    ILogger,
+    IPingPong,
+    IRoutines,
+    IStream,
+    ITask,
+)
+from gowork.jobs import Job
+from gowork.lifecycles import Interruption
+from gowork.logs import (
+    logger,
+    register_default_logger,
+    register_logger,
+    set_default_log_level,
+    toggle_logger,
+)
+from gowork.pingpong import PingPong
+from gowork.scopes import current_task
+from gowork.states import JobState, TaskState
+from gowork.tasks import Task
+
+__all__ = [
+    "AssertionFailed",
+    "Cancelled",
+    "Channel",
+    "ChannelClosed",
+    "ChannelTimeout",
+    "Event",
+    "FinalizeTimeout",
+    "GoworkError",
+    "IChannel",
+    "ICodec",
+    "IEvent",
+    "IJob",
+    "ILogger",
+    "IPingPong",
+    "IRoutines",
+    "IStream",
+    "ITask",
+    "IdleTimeout",
+    "Interruption",
+    "Job",
+    "JobCancelled",
+    "JobState",
+    "JobTimeout",
+    "NotAcknowledged",
+    "PingPong",
+    "StateError",
+    "Task",
+    "TaskState",
+    "Unstopped",
+    "VerdictMissing",
+    "WouldBlock",
+    "current_task",
+    "logger",
+    "register_default_logger",
+    "register_logger",
+    "select",
+    "set_default_log_level",
+    "toggle_logger",
+]
