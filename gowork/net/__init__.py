@@ -1,0 +1,1 @@
+"""Tasks that move bytes: frames, messages, streams, managers and relays, a module for each."""
