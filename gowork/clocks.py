@@ -23,7 +23,7 @@ __all__ = ["Alarm", "IdleClock", "as_seconds", "idle_clock"]
 
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.1
-WAKES_PER_SECOND = 1000
+WAKES_PER_SECOND = 800
 
 
 def as_seconds(name: str, value: Any) -> float | None:
@@ -135,20 +135,26 @@ class IdleClock(_Heap):
     """The pauses of all idle tasks of one hub.
 
     A pause that nobody named grows from 1 ms to 100 ms, and beyond that where so many
-    tasks pause that together they would wake more than 1,000 times a second.
+    tasks pause that together they would wake more than 800 times a second. What costs
+    is the wake-up of the loop, not of the task: such pauses end on a grid, in company.
     """
 
     def pause(self, waiter: Waiter, length: float) -> None:
         """Block the running greenlet in *waiter* until it is woken, *length* seconds at most."""
-        entry = self._push([], time.monotonic() + length, waiter)
+        self._wait_until(time.monotonic() + length, waiter)
+
+    def back_off(self, waiter: Waiter, length: float) -> None:
+        """:meth:`pause`, longer by up to an eighth, or where many tasks pause."""
+        length = max(length, (self._live + 1) / WAKES_PER_SECOND)
+        grid = length / 8
+        self._wait_until(math.ceil((time.monotonic() + length) / grid) * grid, waiter)
+
+    def _wait_until(self, due: float, waiter: Waiter) -> None:
+        entry = self._push([], due, waiter)
         try:
             waiter.get()
         finally:
             self.drop(entry)
-
-    def stretched(self, length: float) -> float:
-        """*length*, or more where the hub's idle tasks would wake too often together."""
-        return max(length, (self._live + 1) / WAKES_PER_SECOND)
 
     def _fired(self) -> None:
         for _, waiter in self._pop_due():

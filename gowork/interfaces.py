@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 from zope.interface import Attribute, Interface
 

@@ -18,7 +18,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -35,7 +35,6 @@ from gowork.clocks import Alarm
 from gowork.endings import Call, Unstopped, deliver, run_bounded, stop_all
 from gowork.errors import AssertionFailed, Cancelled, IdleTimeout, JobTimeout
 from gowork.events import Event
-from gowork.scopes import current_task
 from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
 from gowork.tasks import Task
 

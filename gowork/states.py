@@ -78,18 +78,18 @@ def _table(states: type[S], given: type[G], rows: str) -> Mapping[S, Mapping[G, 
     return parsed
 
 
-# given:           WAIT     GATE             OPEN               DECIDE      SUCCEED  FAIL       FORK
+# given:          WAIT    GATE            OPEN              DECIDE     SUCCEED FAIL     FORK
 JOB_TABLE = _table(
     JobState,
     JobGiven,
     """
-NEW                WAITING  ONESHOT_RUNNING  RECURRENT_RUNNING  FINALIZING  -        -          -
-WAITING            -        ONESHOT_RUNNING  RECURRENT_RUNNING  FINALIZING  -        -          CANCELLED
-ONESHOT_RUNNING    -        -                RECURRENT_RUNNING  FINALIZING  -        -          CANCELLED
-RECURRENT_RUNNING  -        -                -                  FINALIZING  -        -          CANCELLED
-FINALIZING         -        -                -                  -           DONE     CANCELLED  CANCELLED
-CANCELLED          -        -                -                  -           -        -          -
-DONE               -        -                -                  -           -        -          -
+NEW               WAITING ONESHOT_RUNNING RECURRENT_RUNNING FINALIZING -    -         -
+WAITING           -       ONESHOT_RUNNING RECURRENT_RUNNING FINALIZING -    -         CANCELLED
+ONESHOT_RUNNING   -       -               RECURRENT_RUNNING FINALIZING -    -         CANCELLED
+RECURRENT_RUNNING -       -               -                 FINALIZING -    -         CANCELLED
+FINALIZING        -       -               -                 -          DONE CANCELLED CANCELLED
+CANCELLED         -       -               -                 -          -    -         -
+DONE              -       -               -                 -          -    -         -
 """,
 )
 

@@ -22,7 +22,7 @@ from gevent.monkey import get_original
 from zope.interface import implementer
 
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, idle_clock
-from gowork.errors import AssertionFailed, Cancelled, StateError, VerdictMissing
+from gowork.errors import AssertionFailed, StateError, VerdictMissing
 from gowork.events import Event
 from gowork.interfaces import ITask
 from gowork.routines import Routines
@@ -245,17 +245,13 @@ class Task:
     def _obey(self, pause: float) -> float:
         """Rest as the verdict says, *pause* seconds if it names none; the next pause."""
         rest, self._rest = self._rest, None
-        following = pause
-        if rest == BACK_OFF:
-            rest = idle_clock().stretched(pause)
-            following = min(2 * pause, LONGEST_PAUSE)
         if rest is not None:
-            self._sleep(rest)
+            self._sleep(rest, pause)
         if self._ticked:
             self._ticked = False
             self._rest = None
-            following = FIRST_PAUSE
-        return following
+            return FIRST_PAUSE
+        return min(2 * pause, LONGEST_PAUSE) if rest == BACK_OFF else pause
 
     def _complain(self, run: Any) -> NoReturn:
         name = getattr(run, "__qualname__", repr(run))
@@ -264,16 +260,18 @@ class Task:
             " call task.tick(), task.idle(), task.park() or task.done()"
         )
 
-    def _sleep(self, length: float) -> None:
-        """Block until woken by a tick or a done, *length* seconds at most."""
+    def _sleep(self, rest: float, pause: float) -> None:
+        """Block until woken by a tick or a done, or until the time is over."""
         waiter = self._waiter = Waiter()
         try:
             if self._ticked or self._finished:
                 return
-            if length == PARK:
+            if rest == PARK:
                 waiter.get()
+            elif rest == BACK_OFF:
+                idle_clock().back_off(waiter, pause)
             else:
-                idle_clock().pause(waiter, length)
+                idle_clock().pause(waiter, rest)
         finally:
             self._waiter = None
 
