@@ -1,0 +1,93 @@
+"""What every test gets: a deadline, a quiet hub, and a check that it left nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+from collections.abc import Iterator
+
+import gevent
+import pytest
+from deadlines import deadline
+from gevent import monkey
+from hypothesis import settings
+from leaks import Census, left_since
+
+pytest_plugins = ["pytester"]
+
+DEADLINE = 30.0  # seconds
+_stderr = pytest.StashKey[int]()
+
+# A machine under load is slow, not wrong; a build that fails must fail again.
+settings.register_profile("gowork", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("gowork")
+
+# What the variable GOWORK_TEST_EXPECT may promise of the process, and how to tell.
+KINDS = {
+    "patched": lambda: monkey.is_module_patched("socket") and monkey.is_module_patched("threading"),
+    "libuv": lambda: type(gevent.get_hub().loop).__module__ == "gevent.libuv.loop",
+    "pure": lambda: not hasattr(gevent.Greenlet, "__pyx_vtable__"),
+    "oldest": lambda: gevent.__version__ == "24.10.1",
+}
+
+
+def _kinds() -> list[str]:
+    return [kind for kind, holds in KINDS.items() if holds()]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    expected = os.environ.get("GOWORK_TEST_EXPECT")
+    if expected and expected not in _kinds():
+        raise pytest.UsageError(f"this should be a test run of kind {expected!r}: {_kinds()}")
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        config.stash[_stderr] = os.dup(2)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    os.close(config.stash[_stderr])
+
+
+def pytest_report_header() -> str:
+    loop = type(gevent.get_hub().loop).__module__
+    return f"gevent {gevent.__version__} on {loop}; kind: {', '.join(_kinds()) or 'plain'}"
+
+
+def pytest_collection_finish() -> None:
+    # The hub opens what it needs when it needs it: let it, before the first census.
+    # What exists before the tests is frozen, so that a census need not go through it.
+    hub = gevent.get_hub()
+    hub.resolver.gethostbyname("localhost")
+    hub.threadpool.apply(len, ((),))
+    gevent.sleep(0.001)
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that takes too long, makes the hub print, or leaves anything behind."""
+    name = request.node.name
+    marker = request.node.get_closest_marker("deadline")
+    seconds = marker.args[0] if marker else DEADLINE
+    hub = gevent.get_hub()
+    stream = hub.exception_stream = io.StringIO()
+    before = Census()
+    try:
+        with deadline(seconds, request.config.stash[_stderr]):
+            yield
+    finally:
+        left = left_since(before)
+        del hub.exception_stream
+    if left:
+        pytest.fail(f"{name} left behind:\n" + "\n".join(left), pytrace=False)
+    if stream.getvalue() and not request.node.get_closest_marker("hub_prints"):
+        pytest.fail(f"{name} made the hub print:\n{stream.getvalue()}", pytrace=False)
+
+
+@pytest.fixture
+def hub_output(nothing_left_behind: None) -> io.StringIO:
+    """What the hub prints during the test; for tests marked ``hub_prints``."""
+    stream: io.StringIO = gevent.get_hub().exception_stream
+    return stream
