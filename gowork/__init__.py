@@ -30,7 +30,6 @@ from gowork.interfaces import (
     ITask,
 )
 from gowork.jobs import Job
-from gowork.lifecycles import Interruption
 from gowork.logs import (
     logger,
     register_default_logger,
@@ -38,6 +37,7 @@ from gowork.logs import (
     set_default_log_level,
     toggle_logger,
 )
+from gowork.outcomes import Interruption
 from gowork.pingpong import PingPong
 from gowork.scopes import current_task
 from gowork.states import JobState, TaskState

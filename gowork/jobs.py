@@ -8,8 +8,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from gevent.exceptions import LoopExit
-from greenlet import GreenletExit
 from zope.interface import implementer
 
 from gowork import logs
@@ -19,7 +17,9 @@ from gowork.endings import Unstopped
 from gowork.errors import Cancelled, JobCancelled, StateError
 from gowork.events import Event
 from gowork.interfaces import IJob
-from gowork.lifecycles import ENDED, Interruption, Lifecycle
+from gowork.joins import wait_out
+from gowork.lifecycles import ENDED, Lifecycle
+from gowork.outcomes import Interruption
 from gowork.pingpong import PingPong
 from gowork.routines import Routines, name_of, routines_from
 from gowork.scopes import checkpoint, current_task
@@ -209,7 +209,7 @@ class Job(Lifecycle):
         :raises StateError: if the job has been run.
         """
         self._require_open("with_error_wrapper", JobState.NEW)
-        self._wrapper = _require_callable("an error wrapper", wrapper)
+        self._outcome.wrapper = _require_callable("an error wrapper", wrapper)
         return self
 
     # Its life
@@ -248,8 +248,8 @@ class Job(Lifecycle):
     def _end_by(self, *error: Any) -> bool:
         if self._state is JobState.FINALIZING or self._state in ENDED:
             return False
-        if self._in_another_thread():
-            self._call_soon(self._end_by, *error)
+        if self._home is not None and self._home.is_elsewhere():
+            self._home.call_soon(self._end_by, *error)
             return True
         task = current_task()
         if error and task is not None and task.job is self:
@@ -280,30 +280,13 @@ class Job(Lifecycle):
             checkpoint()
             ended = self._done.wait(limit)
         except BaseException as error:
-            self._wait_out(error)
+            wait_out(self, error)
             raise
         finally:
             self._joining -= 1
-        if ended and self._exit is not None:
-            raise self._exit
+        if ended and self._outcome.exit is not None:
+            raise self._outcome.exit
         return ended
-
-    def _wait_out(self, error: BaseException) -> None:
-        """Cancel the job and wait for its end; raise what outranks *error*, if it comes."""
-        self.cancel(error)
-        strongest = error
-        while not self._done.is_set() and not self._is_a_copy():
-            try:
-                self._done._event.wait()
-            except LoopExit:  # only an endless grace comes here: nothing will ever happen
-                raise
-            except BaseException as later:
-                if _rank(later) > _rank(strongest):
-                    strongest = later
-        if self._exit is not None and _rank(strongest) < _rank(self._exit):
-            strongest = self._exit
-        if strongest is not error:
-            raise strongest
 
     def check(self) -> None:
         """Raise :exc:`JobCancelled` if the job has ended CANCELLED.
@@ -311,9 +294,9 @@ class Job(Lifecycle):
         :raises JobCancelled: with the task, the error and all the rest.
         """
         if self._state is JobState.CANCELLED:
-            task, error = self._interruption
+            task, error = self._outcome.interruption
             cause = error if isinstance(error, BaseException) else None
-            raise JobCancelled(self, task, error, self._errors, self._unstopped) from cause
+            raise JobCancelled(self, task, error, self.errors, self._unstopped) from cause
 
     def __enter__(self) -> Job:
         return self
@@ -325,7 +308,7 @@ class Job(Lifecycle):
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._wait_out(error)
+            wait_out(self, error)
             return
         self.run()
         self.join()
@@ -356,12 +339,12 @@ class Job(Lifecycle):
     @property
     def interrupted_by(self) -> Interruption:
         """``(task, error)``: what interrupted the job; two None when nothing has."""
-        return self._interruption
+        return self._outcome.interruption
 
     @property
     def errors(self) -> tuple[Any, ...]:
         """Every error in the order they came, that which interrupted the job first."""
-        return tuple(self._errors)
+        return tuple(self._outcome.errors)
 
     @property
     def unstopped(self) -> tuple[Unstopped, ...]:
@@ -407,7 +390,7 @@ class Job(Lifecycle):
 
     def _require_open(self, given: str, *states: JobState) -> None:
         """:raises StateError: if the job is in none of *states*, or not for this thread."""
-        if self._in_another_thread():
+        if self._is_elsewhere():
             raise StateError(self._state, given, "the job belongs to another thread's hub")
         if states and self._state not in states:
             raise StateError(self._state, given, f"only in {' or '.join(s.name for s in states)}")
@@ -419,10 +402,3 @@ def _require_callable(what: str, candidate: Any) -> Any:
     if not callable(candidate):
         raise TypeError(f"{what} must be callable: {candidate!r}")
     return candidate
-
-
-def _rank(error: BaseException) -> int:
-    """Which of two interruptions of a wait goes on: a kill outranks a timeout."""
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return 2
-    return 1 if isinstance(error, GreenletExit) else 0

@@ -16,16 +16,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 import gevent
 from gevent import Greenlet, getcurrent
 from gevent.event import Event as GeventEvent
-from gevent.monkey import get_original
 from gevent.pool import Group
 from greenlet import GreenletExit
 
@@ -33,27 +31,20 @@ from gowork import logs
 from gowork.channels import Channel
 from gowork.clocks import Alarm
 from gowork.endings import Call, Unstopped, deliver, run_bounded, stop_all
-from gowork.errors import AssertionFailed, Cancelled, IdleTimeout, JobTimeout
+from gowork.errors import Cancelled, IdleTimeout, JobTimeout
 from gowork.events import Event
+from gowork.gates import Gate
+from gowork.homes import Home
+from gowork.outcomes import Outcome
 from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
 from gowork.tasks import Task
 
-__all__ = ["ENDED", "Interruption", "Lifecycle"]
-
-# Threads by their native identity: a monkey-patched process counts greenlets.
-get_ident = get_original("_thread", "get_ident")
+__all__ = ["ENDED", "Lifecycle"]
 
 RUNNING = frozenset({JobState.ONESHOT_RUNNING, JobState.RECURRENT_RUNNING})
 ENDED = frozenset({JobState.CANCELLED, JobState.DONE})
 
 _under_way: set[Lifecycle] = set()
-
-
-class Interruption(NamedTuple):
-    """What interrupted a job: the task, or None, and the error, or None."""
-
-    task: Task | None
-    error: Any
 
 
 class Lifecycle:
@@ -70,27 +61,21 @@ class Lifecycle:
         self._prerequisites: list[Any] = []
         self._timeout: float | None = None
         self._handler: Callable[[Any], object] | None = None
-        self._wrapper: Callable[[Any], Any] | None = None
         self._logger: Any = None
 
         self._state = JobState.NEW
         self._tasks: dict[int, Task] = {}
         self._unfinished = 0
-        self._turns: deque[Task] | None = None  # whose init is yet to come; None: gate open
-        self._gated: list[Task] = []  # ready to run when the gate opens
-        self._gate: GeventEvent | None = None
+        self._gate: Gate | None = None
         self._living: dict[Greenlet, Task | None] = {}  # begun and not dead, in that order
         self._owed: dict[Task, None] = {}  # finalizers, in order of start
         self._clearing: dict[Greenlet, None] = {}  # clean-up in progress of tasks forgotten
         self._quiet: GeventEvent | None = None  # set when nothing lives any more
 
-        self._interruption = Interruption(None, None)
-        self._interrupted = False
-        self._errors: list[Any] = []
+        self._outcome = Outcome()
         self._unstopped: tuple[Unstopped, ...] = ()
         self._timed_out = False
         self._canceller: Task | None = None
-        self._exit: BaseException | None = None  # a KeyboardInterrupt or SystemExit to pass on
 
         self._done = Event()
         self._background = Event()
@@ -99,10 +84,7 @@ class Lifecycle:
         self._channels: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._joining = 0
 
-        self._hub: Any = None
-        self._thread: int | None = None
-        self._pid: int | None = None
-        self._group: Group | None = None
+        self._home: Home | None = None  # there is one when the job has greenlets
 
     def _move(self, given: JobGiven) -> None:
         self._state = step(self._state, given)
@@ -118,18 +100,18 @@ class Lifecycle:
             self._move(JobGiven.WAIT)
             greenlet = self._spawn(self._await_prerequisites, "prerequisites")
             self._living[greenlet] = None
+            greenlet.rawlink(self._gone)  # killed before it began, it says nothing itself
         else:
             self._open()
 
-    def _settle_in(self) -> None:
+    def _settle_in(self) -> Home:
         """From now on the job belongs to the hub of this thread."""
-        if self._hub is None:
-            self._hub = gevent.get_hub()
-            self._thread = get_ident()
-            self._pid = os.getpid()
+        if self._home is None:
+            self._home = Home()
             self._group = Group()
-            self._alarm = Alarm(self._hub.loop)
+            self._alarm = Alarm(self._home.loop)
             _under_way.add(self)
+        return self._home
 
     def _await_prerequisites(self) -> None:
         try:
@@ -137,14 +119,12 @@ class Lifecycle:
                 prerequisite.wait()
         except BaseException as error:
             if self._state is JobState.WAITING:
-                self._decide(None, self._cause_of(error))
+                self._decide(None, self._outcome.cause_of(error))
             elif self._state is JobState.FINALIZING and not isinstance(error, GreenletExit):
-                self._record(None, self._cause_of(error))
+                self._record(None, self._outcome.cause_of(error))
         else:
             if self._state is JobState.WAITING:
                 self._open()
-        finally:
-            self._gone(getcurrent())
 
     def _open(self) -> None:
         """The prerequisites are met: start the oneshot or, without one, the others."""
@@ -155,49 +135,31 @@ class Lifecycle:
             self._open_gate()
 
     def _open_gate(self) -> None:
+        """The oneshot is done, or there is none: let the other tasks begin."""
         self._move(JobGiven.OPEN)
         self._background._set()
-        self._turns = deque(task for index, task in self._tasks.items() if index)
+        self._gate = Gate(self, [task for index, task in self._tasks.items() if index])
         self._advance()
 
     def _advance(self) -> None:
-        """Start the next init; when there are no more, all that has waited for them."""
-        while self._turns and self._state is JobState.RECURRENT_RUNNING:
-            task = self._turns.popleft()
-            if task._init is not None:
-                self._gate = self._gate or GeventEvent()
-                self._start(task)
-                return
-            if task._run is not None:
-                self._gated.append(task)
-            else:
-                self._begun(task)
-                self._finished(task)
-        if self._state is not JobState.RECURRENT_RUNNING:
-            return
-        self._turns = None
-        if self._gate is not None:
-            # A pass later: the task whose init was the last waits there, too, and in its turn.
-            self._call_soon(self._gate.set)
-        gated, self._gated = self._gated, []
-        for task in gated:
-            self._start(task)
-        if not self._unfinished:
-            self._decide()
+        assert self._gate is not None
+        if self._state is JobState.RECURRENT_RUNNING:
+            self._gate.advance()
+            self._decide_if_all_done()
 
     def _adopt(self, task: Task) -> Task:
         """Take *task* in; one that comes when the others have started starts at once."""
         self._tasks[task.index] = task
         self._unfinished += 1
-        if self._state is JobState.RECURRENT_RUNNING:
-            if self._turns is not None:
-                self._turns.append(task)
-            elif task._init is None and task._run is None:
-                self._begun(task)
-                self._finished(task)
-            else:
-                self._start(task)
+        if self._gate is not None:
+            self._gate.add(task)
         return task
+
+    def _pass(self, task: Task) -> None:
+        """The turn of *task* has come, which has nothing to do but to owe a finalizer."""
+        self._begun(task)
+        task._move(TaskGiven.FINISH)
+        self._ended(task)
 
     def _start(self, task: Task) -> None:
         greenlet = task._greenlet = Greenlet(task._live)
@@ -207,28 +169,23 @@ class Lifecycle:
         greenlet.rawlink(self._died)
         self._group.start(greenlet)
 
-    def _spawn(self, function: Callable[[], None], what: str) -> Greenlet:
-        """A greenlet of the job's own, in a copy of the caller's context."""
-        greenlet = Greenlet(function)
-        greenlet.name = f"{self.name}/({what})"
-        greenlet.gr_context = copy_context()
-        greenlet.start()
-        return greenlet
+    def _spawn(self, function: Callable[[], object], what: str) -> Greenlet:
+        return self._settle_in().spawn(function, f"{self.name}/({what})")
 
     # What tasks report
 
     def _begun(self, task: Task) -> None:
         if self._state not in RUNNING:
-            raise Cancelled(self._interruption.error)
+            raise Cancelled(self._outcome.interruption.error)
         task._move(TaskGiven.BEGIN)
         if task._greenlet is not None:
             self._living[task._greenlet] = task
         if task._finalize is not None:
             self._owed[task] = None
 
-    def _initialised(self, task: Task) -> GeventEvent | None:
-        """The gate that *task* has to wait at, None if it stands open."""
-        if self._state is not JobState.RECURRENT_RUNNING or self._turns is None:
+    def _initialised(self, task: Task) -> Gate | None:
+        """The gate, if *task* has to wait at it before its first ``run``."""
+        if self._gate is None or self._gate.is_open:
             return None
         self._advance()
         return self._gate
@@ -247,9 +204,9 @@ class Lifecycle:
         if task._greenlet not in self._living or self._state in ENDED:
             return  # never begun, reported as unstopped, or a forked child's copy
         if self._state in RUNNING:
-            self._decide(task, self._cause_of(error))
+            self._decide(task, self._outcome.cause_of(error))
         elif not isinstance(error, GreenletExit):
-            self._record(task, self._cause_of(error))
+            self._record(task, self._outcome.cause_of(error))
         elif task._state is TaskState.RUNNING:
             task._move(TaskGiven.STOP)
         self._over(task)
@@ -265,11 +222,6 @@ class Lifecycle:
         """*task*, which had begun, has ended; only its greenlet's last steps are left."""
         task._unwatch()
         self._gone(task._greenlet)
-        self._ended(task)
-
-    def _finished(self, task: Task) -> None:
-        """*task* is over although it never had a greenlet."""
-        task._move(TaskGiven.FINISH)
         self._ended(task)
 
     def _gone(self, greenlet: Greenlet) -> None:
@@ -297,8 +249,14 @@ class Lifecycle:
             del self._tasks[task.index]
         if self._state is JobState.ONESHOT_RUNNING and task.index == 0:
             self._open_gate()
-        elif self._state in RUNNING and not self._unfinished and self._turns is None:
-            self._decide()
+        else:
+            self._decide_if_all_done()
+
+    def _decide_if_all_done(self) -> None:
+        if self._state is JobState.RECURRENT_RUNNING and not self._unfinished:
+            assert self._gate is not None
+            if self._gate.is_open:
+                self._decide()
 
     def _clear(self, task: Task) -> None:
         """Finalize a task that the job is to forget; a failure ends the job."""
@@ -322,84 +280,64 @@ class Lifecycle:
     def _decide(self, task: Task | None = None, *errors: Any) -> None:
         """Fix the end of the job, badly if there is an error; nothing begins from here on."""
         self._move(JobGiven.DECIDE)
-        if self._hub is not None:
+        if self._home is not None:
             self._alarm.close()
         if errors:
-            self._interrupt(task, errors[0])
+            self._record(task, errors[0])
         for pending in list(self._tasks.values()):
             if pending._state is TaskState.PENDING:
                 self._skip(pending)
-        handled = self._interrupted and self._handler is not None
+        handled = self._outcome.is_bad and self._handler is not None
         if not handled:
             self._stop_tasks()
         if self._living or self._owed or self._clearing or handled:
-            self._settle_in()
             self._quiet = GeventEvent()
             self._spawn(self._wind_up, "finalizers")
         else:
             self._end()
 
-    def _interrupt(self, task: Task | None, error: Any) -> None:
-        """*error*, or what the error wrapper makes of it, is why the job ends badly."""
-        self._interrupted = True
-        self._interruption = Interruption(task, error)
-        self._errors.append(error)
-        if self._wrapper is not None:
-            try:
-                wrapped = self._wrapper(error)
-            except BaseException as failure:
-                self._record(None, self._cause_of(failure))
-            else:
-                error = error if wrapped is None else wrapped
-                self._interruption = Interruption(task, error)
-                self._errors[0] = error
-        if task is not None and task._state in (TaskState.PENDING, TaskState.RUNNING):
-            task._move(TaskGiven.FAIL)
-            task.error = error
-
     def _record(self, task: Task | None, error: Any) -> None:
-        """Keep an error that came when the end had been decided."""
-        if not self._interrupted:
-            self._interrupt(task, error)
-            return
-        self._errors.append(error)
-        if task is not None and task._state is TaskState.RUNNING:
+        """Keep an error; what a task that had not ended left behind makes it FAILED."""
+        unended = task is not None and task._state in (TaskState.PENDING, TaskState.RUNNING)
+        if unended:
             task._move(TaskGiven.FAIL)
-            task.error = error
+        kept = self._outcome.record(task, error)
+        if unended:
+            task.error = kept
 
     def _skip(self, task: Task) -> None:
         task._move(TaskGiven.SKIP)
         if task._greenlet is not None:
-            deliver(task._greenlet, self._interruption.error)
+            deliver(task._greenlet, self._outcome.interruption.error)
         self._ended(task)
 
     def _stop_tasks(self) -> None:
         for greenlet, task in list(self._living.items()):
             # The task that has failed is on its way out; it runs this.
-            if greenlet is not getcurrent() or task is not self._interruption.task:
-                deliver(greenlet, self._interruption.error)
+            if greenlet is not getcurrent() or task is not self._outcome.interruption.task:
+                deliver(greenlet, self._outcome.interruption.error)
 
     def _wind_up(self) -> None:
         """Stop what lives, make the clean-up calls, publish the end: the job's own greenlet."""
         try:
             self._clean_up()
         except BaseException as error:  # whatever it was: those who wait are not left waiting
-            self._record(None, self._cause_of(error))
+            self._record(None, self._outcome.cause_of(error))
         self._end()
 
     def _clean_up(self) -> None:
-        handled = self._interrupted and self._handler is not None
+        handled = self._outcome.is_bad and self._handler is not None
         if handled:
             self._run_bounded(self._handling())
             self._stop_tasks()
-        reason = self._interruption.error
+        reason = self._outcome.interruption.error
         self._abandon(stop_all(self._living, self._quiet, self._grace, reason, self._goes_on))
         gevent.joinall(list(self._clearing))
         if self._goes_on():
             self._close_channels()
         if self._owed:
             self._run_bounded(self._finalizers())
-        if self._interrupted and self._handler is not None and not handled:
+        if self._outcome.is_bad and self._handler is not None and not handled:
             self._run_bounded(self._handling())
 
     def _abandon(self, unstopped: list[Unstopped]) -> None:
@@ -416,7 +354,7 @@ class Lifecycle:
             channel._close_now()
 
     def _handling(self) -> Iterator[Call]:
-        error = self._interruption.error
+        error = self._outcome.interruption.error
         yield Call("the shutdown handler", self._handler, error, copy_context(), None)
 
     def _finalizers(self) -> Iterator[Call]:
@@ -440,17 +378,9 @@ class Lifecycle:
 
     def _clean_up_failed(self, task: Task | None, error: BaseException) -> None:
         if self._state in RUNNING:
-            self._decide(task, self._cause_of(error))
+            self._decide(task, self._outcome.cause_of(error))
         elif self._goes_on():
-            self._record(task, self._cause_of(error))
-
-    def _cause_of(self, error: BaseException) -> Any:
-        """What the job keeps of an exception: of a failed assertion, what was asserted."""
-        if isinstance(error, (KeyboardInterrupt, SystemExit)) and self._exit is None:
-            self._exit = error
-        if isinstance(error, AssertionFailed) and error.error is not None:
-            return error.error
-        return error
+            self._record(task, self._outcome.cause_of(error))
 
     def _goes_on(self) -> bool:
         """False in a forked child's copy, which must not act."""
@@ -460,7 +390,7 @@ class Lifecycle:
         """Publish the end."""
         if not self._goes_on():
             return
-        self._move(JobGiven.FAIL if self._interrupted else JobGiven.SUCCEED)
+        self._move(JobGiven.FAIL if self._outcome.is_bad else JobGiven.SUCCEED)
         _under_way.discard(self)
         self._close_channels()
         if self._notices is not None:
@@ -468,31 +398,25 @@ class Lifecycle:
         self._background._set()
         self._done._set()
         logs.write(self._logger, 1, "job %s ended: %s", (self.name, self._state.name), self, None)
-        if self._exit is not None and not self._joining:
-            # As gevent does with what escapes a greenlet: to whom it may concern, in main.
-            error = self._exit
-            self._hub.loop.run_callback(self._hub.handle_system_error, type(error), error)
+        if self._outcome.exit is not None and not self._joining:
+            self._raise_in_main(self._outcome.exit)
+
+    def _raise_in_main(self, error: BaseException) -> None:
+        # As gevent does with what escapes a greenlet.
+        home = self._settle_in()
+        home.call_soon(home.hub.handle_system_error, type(error), error)
 
     # From elsewhere
 
     def _stopped(self, task: Task) -> Cancelled | None:
         """What *task* is to raise where it may stop, None while it may go on."""
-        return None if self._state in RUNNING else Cancelled(self._interruption.error)
+        return None if self._state in RUNNING else Cancelled(self._outcome.interruption.error)
 
     def _is_a_copy(self) -> bool:
-        """Whether this process is a fork of the one in which the job was run."""
-        return self._pid is not None and os.getpid() != self._pid
+        return self._home is not None and self._home.is_a_copy()
 
-    def _in_another_thread(self) -> bool:
-        return self._thread is not None and self._thread != get_ident()
-
-    def _call_soon(self, function: Callable[..., object], *args: Any) -> None:
-        """Have the job's hub call *function*; from any thread."""
-        loop = self._hub.loop
-        if self._in_another_thread():
-            loop.run_callback_threadsafe(function, *args)
-        else:
-            loop.run_callback(function, *args)
+    def _is_elsewhere(self) -> bool:
+        return self._home is not None and self._home.is_elsewhere()
 
 
 def _after_fork_in_child() -> None:

@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 import gevent
 from gevent import Greenlet, getcurrent
 from gevent.hub import Waiter
-from gevent.monkey import get_original
 from zope.interface import implementer
 
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, idle_clock
@@ -29,9 +28,6 @@ from gowork.routines import Routines
 from gowork.states import JobState, TaskGiven, TaskState, step
 
 __all__ = ["Task"]
-
-# Threads by their native identity: a monkey-patched process counts greenlets.
-get_ident = get_original("_thread", "get_ident")
 
 # How long a task wants to rest, where that is no number of seconds.
 BACK_OFF = -1.0
@@ -278,7 +274,7 @@ class Task:
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
-            self.job._call_soon(waiter.switch, None)
+            self.job._home.call_soon(waiter.switch, None)
 
     def _watch(self) -> None:
         if self._idle_timeout is not None:

@@ -1,0 +1,63 @@
+"""The gate of a job: every ``init``, one after another, before any ``run``."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from gevent.event import Event
+
+if TYPE_CHECKING:
+    from gowork.tasks import Task
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """Starts the inits of *tasks* in turn, then opens for good.
+
+    It calls ``job._start(task)`` for what needs a greenlet, ``job._pass(task)`` for a
+    task that has neither ``init`` nor ``run``.
+    """
+
+    def __init__(self, job: Any, tasks: Iterable[Task]) -> None:
+        self._job = job
+        self._turns = deque(tasks)
+        self._ready: list[Task] = []
+        self._opened: Event | None = None
+        self.is_open = False
+
+    def add(self, task: Task) -> None:
+        """Let *task* take its turn, which is now if the gate is open."""
+        if not self.is_open:
+            self._turns.append(task)
+        elif task._init is None and task._run is None:
+            self._job._pass(task)
+        else:
+            self._job._start(task)
+
+    def advance(self) -> None:
+        """Start the next init; when there are no more, open."""
+        while self._turns:
+            task = self._turns.popleft()
+            if task._init is not None:
+                self._opened = self._opened or Event()
+                self._job._start(task)
+                return
+            if task._run is not None:
+                self._ready.append(task)
+            else:
+                self._job._pass(task)
+        self.is_open = True
+        if self._opened is not None:
+            # A pass later: the task whose init was the last waits, too, and in its turn.
+            self._job._home.call_soon(self._opened.set)
+        for task in self._ready:
+            self._job._start(task)
+        self._ready = []
+
+    def wait(self) -> None:
+        """Block until the gate has opened."""
+        if self._opened is not None:
+            self._opened.wait()

@@ -1,0 +1,65 @@
+"""How a job ends: what interrupted it, and whatever else went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gowork.errors import AssertionFailed
+
+if TYPE_CHECKING:
+    from gowork.tasks import Task
+
+__all__ = ["Interruption", "Outcome"]
+
+
+class Interruption(NamedTuple):
+    """What interrupted a job: the task, or None, and the error, or None."""
+
+    task: Task | None
+    error: Any
+
+
+class Outcome:
+    """The first reason, which stays, and all errors in the order they came."""
+
+    def __init__(self) -> None:
+        self.interruption = Interruption(None, None)
+        #: Whether anything has interrupted the job; the error alone may be any object.
+        self.is_bad = False
+        self.errors: list[Any] = []
+        #: A KeyboardInterrupt or SystemExit, which concerns more than the job.
+        self.exit: BaseException | None = None
+        self.wrapper: Callable[[Any], Any] | None = None
+
+    def cause_of(self, error: BaseException) -> Any:
+        """What is kept of an exception: of a failed assertion, what was asserted."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit)) and self.exit is None:
+            self.exit = error
+        if isinstance(error, AssertionFailed) and error.error is not None:
+            return error.error
+        return error
+
+    def record(self, task: Task | None, error: Any) -> Any:
+        """Keep *error*, as the reason if it is the first; what is kept of it."""
+        if self.is_bad:
+            self.errors.append(error)
+            return error
+        # Said before the wrapper is called: should that fail or block, there is a reason.
+        self.is_bad = True
+        self.interruption = Interruption(task, error)
+        self.errors.append(error)
+        if self.wrapper is not None:
+            error = self._wrapped(error)
+            self.interruption = Interruption(task, error)
+            self.errors[0] = error
+        return error
+
+    def _wrapped(self, error: Any) -> Any:
+        assert self.wrapper is not None
+        try:
+            wrapped = self.wrapper(error)
+        except BaseException as failure:
+            self.errors.append(self.cause_of(failure))
+            return error
+        return error if wrapped is None else wrapped
