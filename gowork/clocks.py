@@ -139,17 +139,17 @@ class IdleClock(_Heap):
     is the wake-up of the loop, not of the task: such pauses end on a grid, in company.
     """
 
-    def pause(self, waiter: Waiter, length: float) -> None:
+    def pause(self, waiter: Waiter[Any], length: float) -> None:
         """Block the running greenlet in *waiter* until it is woken, *length* seconds at most."""
         self._wait_until(time.monotonic() + length, waiter)
 
-    def back_off(self, waiter: Waiter, length: float) -> None:
+    def back_off(self, waiter: Waiter[Any], length: float) -> None:
         """:meth:`pause`, longer by up to an eighth, or where many tasks pause."""
         length = max(length, (self._live + 1) / WAKES_PER_SECOND)
         grid = length / 8
         self._wait_until(math.ceil((time.monotonic() + length) / grid) * grid, waiter)
 
-    def _wait_until(self, due: float, waiter: Waiter) -> None:
+    def _wait_until(self, due: float, waiter: Waiter[Any]) -> None:
         entry = self._push([], due, waiter)
         try:
             waiter.get()

@@ -42,19 +42,19 @@ class Call(NamedTuple):
     """A clean-up call: ``function(argument)`` in *context*, on behalf of *task* or of none."""
 
     what: str
-    function: Callable[[Any], object]
+    function: Any
     argument: Any
     context: Context
     task: Any
 
 
-def deliver(greenlet: Greenlet, reason: Any) -> None:
+def deliver(greenlet: Greenlet[..., Any], reason: Any) -> None:
     """Have the hub raise :exc:`Cancelled` in *greenlet*; never blocks."""
     greenlet.kill(Cancelled(reason), block=False)
 
 
 def stop_all(
-    living: Mapping[Greenlet, Any],
+    living: Mapping[Greenlet[..., Any], Any],
     quiet: Event,
     grace: float | None,
     reason: Any,
@@ -65,7 +65,7 @@ def stop_all(
     The first delivery has been made. Blocks for twice *grace* seconds at most.
     """
     began = time.monotonic()
-    if not living or quiet.wait(grace) or not goes_on():
+    if quiet.wait(grace) or not goes_on():
         return []
     second = time.monotonic()
     while True:
@@ -84,7 +84,7 @@ def run_bounded(
     calls: Iterator[Call],
     limit: float | None,
     grace: float | None,
-    spawn: Callable[[Callable[[], None]], Greenlet],
+    spawn: Callable[[Callable[[], None]], Greenlet[..., Any]],
     failed: Callable[[Any, BaseException], None],
 ) -> list[Unstopped]:
     """Make *calls*, each for *limit* seconds at most; those that could not be stopped.
@@ -116,7 +116,7 @@ class _Worker:
         self.exhausted = False
 
     def run(self) -> None:
-        greenlet = getcurrent()
+        greenlet: Any = getcurrent()
         for call in self.calls:
             greenlet.gowork_task = call.task
             self.call, self.since = call, time.monotonic()
@@ -133,7 +133,9 @@ class _Worker:
         self.exhausted = True
 
 
-def _watch(worker: _Worker, greenlet: Greenlet, limit: float | None, grace: float | None) -> bool:
+def _watch(
+    worker: _Worker, greenlet: Greenlet[..., Any], limit: float | None, grace: float | None
+) -> bool:
     """Wait for *worker*, stopping what overruns; False if it had to be abandoned."""
     while True:
         since = worker.since
@@ -157,6 +159,6 @@ def _watch(worker: _Worker, greenlet: Greenlet, limit: float | None, grace: floa
                 return False
 
 
-def _stack(greenlet: Greenlet) -> str:
+def _stack(greenlet: Greenlet[..., Any]) -> str:
     frame = greenlet.gr_frame
     return "".join(traceback.format_stack(frame)) if frame is not None else ""

@@ -133,7 +133,7 @@ class NotAcknowledged(GoworkError):
         return f"not acknowledged: {self.reason!r}"
 
 
-class Cancelled(GreenletExit):  # type: ignore[misc]
+class Cancelled(GreenletExit):
     """What a stopped task sees; ``reason`` is what interrupted its job, or None.
 
     Like every :exc:`greenlet.GreenletExit` it is no :exc:`Exception`. Let it pass:

@@ -41,7 +41,7 @@ class Home:
         else:
             self.loop.run_callback(function, *args)
 
-    def spawn(self, function: Callable[[], object], name: str) -> Greenlet:
+    def spawn(self, function: Callable[[], object], name: str) -> Greenlet[[], object]:
         """Start *function* in a greenlet of that *name*, in a copy of the caller's context."""
         greenlet = Greenlet(function)
         greenlet.name = name

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from zope.interface import implementer
 
@@ -29,7 +29,6 @@ from gowork.tasks import Task
 __all__ = ["Job"]
 
 _numbers = itertools.count(1)
-_Owned = TypeVar("_Owned")
 
 
 @implementer(IJob)
@@ -146,7 +145,8 @@ class Job(Lifecycle):
         :raises StateError: if the end of the job has been decided.
         """
         self._require_open("channel")
-        return self._own(Channel(capacity, name=name))
+        channel: Channel[Any] = self._own(Channel(capacity, name=name))
+        return channel
 
     def pingpong(self, capacity: float = 0, *, name: str | None = None) -> PingPong[Any]:
         """A :class:`PingPong` that is closed when all tasks are dead, before the finalizers.
@@ -154,10 +154,11 @@ class Job(Lifecycle):
         :raises StateError: if the end of the job has been decided.
         """
         self._require_open("pingpong")
-        return self._own(PingPong(capacity, name=name))
+        pingpong: PingPong[Any] = self._own(PingPong(capacity, name=name))
+        return pingpong
 
-    def _own(self, channel: _Owned) -> _Owned:
-        channel._owned = True  # type: ignore[attr-defined]
+    def _own(self, channel: Any) -> Any:
+        channel._owned = True
         self._channels[id(channel)] = channel
         return channel
 

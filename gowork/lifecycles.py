@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -67,9 +68,11 @@ class Lifecycle:
         self._tasks: dict[int, Task] = {}
         self._unfinished = 0
         self._gate: Gate | None = None
-        self._living: dict[Greenlet, Task | None] = {}  # begun and not dead, in that order
+        self._living: dict[
+            Greenlet[..., Any], Task | None
+        ] = {}  # begun and not dead, in that order
         self._owed: dict[Task, None] = {}  # finalizers, in order of start
-        self._clearing: dict[Greenlet, None] = {}  # clean-up in progress of tasks forgotten
+        self._clearing: dict[Task, Greenlet[..., Any]] = {}  # finalizers of tasks to be forgotten
         self._quiet: GeventEvent | None = None  # set when nothing lives any more
 
         self._outcome = Outcome()
@@ -162,14 +165,15 @@ class Lifecycle:
         self._ended(task)
 
     def _start(self, task: Task) -> None:
-        greenlet = task._greenlet = Greenlet(task._live)
+        greenlet: Any = Greenlet(task._live)
+        task._greenlet = greenlet
         greenlet.name = f"{self.name}/{task.name}"
         greenlet.gr_context = task._context
         greenlet.gowork_task = task
         greenlet.rawlink(self._died)
         self._group.start(greenlet)
 
-    def _spawn(self, function: Callable[[], object], what: str) -> Greenlet:
+    def _spawn(self, function: Callable[[], object], what: str) -> Greenlet[..., Any]:
         return self._settle_in().spawn(function, f"{self.name}/({what})")
 
     # What tasks report
@@ -211,9 +215,9 @@ class Lifecycle:
             task._move(TaskGiven.STOP)
         self._over(task)
 
-    def _died(self, greenlet: Greenlet) -> None:
+    def _died(self, greenlet: Greenlet[..., Any]) -> None:
         """A task's greenlet is dead: if it never ran, somebody else has killed it."""
-        task = greenlet.gowork_task
+        task: Task = greenlet.gowork_task  # type: ignore[attr-defined]
         if task._state is TaskState.PENDING and self._state in RUNNING:
             self._decide(task, greenlet.exception or greenlet.value)
             self._ended(task)
@@ -221,10 +225,11 @@ class Lifecycle:
     def _over(self, task: Task) -> None:
         """*task*, which had begun, has ended; only its greenlet's last steps are left."""
         task._unwatch()
-        self._gone(task._greenlet)
+        if task._greenlet is not None:
+            self._gone(task._greenlet)
         self._ended(task)
 
-    def _gone(self, greenlet: Greenlet) -> None:
+    def _gone(self, greenlet: Greenlet[..., Any]) -> None:
         if self._living.pop(greenlet, self) is not self and not self._living and self._quiet:
             self._quiet.set()
 
@@ -238,8 +243,8 @@ class Lifecycle:
             self._ended_so_far.append(task)
         if self._forget and self._state in RUNNING and task in self._owed:
             del self._owed[task]
-            greenlet = self._spawn(lambda: self._clear(task), f"finalizer of {task.name}")
-            self._clearing[greenlet] = None
+            clear = partial(self._clear, task)
+            self._clearing[task] = self._spawn(clear, f"finalizer of {task.name}")
         else:
             self._let_go(task)
 
@@ -261,7 +266,7 @@ class Lifecycle:
     def _clear(self, task: Task) -> None:
         """Finalize a task that the job is to forget; a failure ends the job."""
         self._run_bounded(iter([self._finalizer_of(task)]))
-        del self._clearing[getcurrent()]
+        del self._clearing[task]
         self._let_go(task)
 
     # The end
@@ -291,19 +296,17 @@ class Lifecycle:
         if not handled:
             self._stop_tasks()
         if self._living or self._owed or self._clearing or handled:
-            self._quiet = GeventEvent()
             self._spawn(self._wind_up, "finalizers")
         else:
             self._end()
 
     def _record(self, task: Task | None, error: Any) -> None:
         """Keep an error; what a task that had not ended left behind makes it FAILED."""
-        unended = task is not None and task._state in (TaskState.PENDING, TaskState.RUNNING)
-        if unended:
+        if task is None or task._state not in (TaskState.PENDING, TaskState.RUNNING):
+            self._outcome.record(task, error)
+        else:
             task._move(TaskGiven.FAIL)
-        kept = self._outcome.record(task, error)
-        if unended:
-            task.error = kept
+            task.error = self._outcome.record(task, error)
 
     def _skip(self, task: Task) -> None:
         task._move(TaskGiven.SKIP)
@@ -330,9 +333,11 @@ class Lifecycle:
         if handled:
             self._run_bounded(self._handling())
             self._stop_tasks()
-        reason = self._outcome.interruption.error
-        self._abandon(stop_all(self._living, self._quiet, self._grace, reason, self._goes_on))
-        gevent.joinall(list(self._clearing))
+        if self._living:
+            self._quiet = GeventEvent()
+            reason = self._outcome.interruption.error
+            self._abandon(stop_all(self._living, self._quiet, self._grace, reason, self._goes_on))
+        gevent.joinall(list(self._clearing.values()))
         if self._goes_on():
             self._close_channels()
         if self._owed:

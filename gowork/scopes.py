@@ -39,7 +39,7 @@ def on_end(callback: Callable[[Any], object]) -> Callable[[], None]:
     Returns a function that takes the promise back. Only gevent's greenlets tell
     of their end: for the main greenlet and for raw ones nothing is ever called.
     """
-    greenlet = getcurrent()
+    greenlet: Any = getcurrent()
     if not hasattr(greenlet, "rawlink"):
         return lambda: None
     greenlet.rawlink(callback)

@@ -59,12 +59,12 @@ class Task:
         self._idle_timeout = idle_timeout
         self._context: Context = copy_context()
         self._state = TaskState.PENDING
-        self._greenlet: Greenlet | None = None
+        self._greenlet: Greenlet[..., Any] | None = None
         self._ended: Event | None = None
         self._ticked = False
         self._finished = False
         self._rest: float | None = None
-        self._waiter: Waiter | None = None
+        self._waiter: Waiter[Any] | None = None
         self._progressed = 0.0
         self._watched: list[Any] | None = None
 
