@@ -53,4 +53,3 @@ def deadline(seconds: float, stderr: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, former)
         if expired:
             raise expired[0]
-

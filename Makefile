@@ -1,0 +1,39 @@
+# Two commands do everything, their set-up included:
+#
+#   make demo   run the real-life example, a balancer that resizes pictures
+#   make test   run the tests in all environments of tox.ini, or in those of
+#               ENVS=py311,lint, with pytest's options in ARGS="-k finalizer"
+
+VENV = .venv
+TOX_VENV = .venv-tox
+ENVS =
+ARGS =
+
+.PHONY: help demo test clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+demo: $(VENV)/.ready
+	@$(VENV)/bin/python -m examples.tcpbalancer.demo
+
+test: $(TOX_VENV)/.ready
+	@rm -rf .tox/results
+	@found="`.ci/pythons path`"; PATH="$$PATH:$$found" $(TOX_VENV)/bin/tox run-parallel \
+	    --parallel auto --parallel-no-spinner $(if $(ENVS),-e $(ENVS)) -- $(ARGS); \
+	status=$$?; \
+	$(TOX_VENV)/bin/python .ci/summary.py $$status $(ENVS)
+
+# A second run finds the mark and is quick; a change of the metadata renews the environment.
+$(VENV)/.ready: setup.cfg setup.py
+	@python=`.ci/pythons best` && "$$python" -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[examples]'
+	@touch $@
+
+$(TOX_VENV)/.ready: tox.ini
+	@python=`.ci/pythons best` && "$$python" -m venv --clear $(TOX_VENV)
+	@$(TOX_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'tox >= 4.20'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(TOX_VENV) .tox build gowork.egg-info
