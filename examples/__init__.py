@@ -1,0 +1,1 @@
+"""Programs written with gowork, from ten lines to a load balancer."""

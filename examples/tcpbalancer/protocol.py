@@ -1,0 +1,62 @@
+"""What client and backend say to each other; the proxy between them need not know.
+
+One request, one reply, in any order: the ``request_id`` tells which belongs to which.
+Pictures travel as the bodies of messages. Names never travel: which request was for
+which file is for the client alone to know.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from gowork.net.messages import Head, MessageCodec
+
+__all__ = ["MAX_FRAME", "Refusal", "Reply", "Resize", "Result", "codec"]
+
+#: The largest message either side takes, in bytes.
+MAX_FRAME = 32 * 1024 * 1024
+
+RequestId = Annotated[int, Meta(ge=0, lt=2**63)]
+Pixels = Annotated[int, Meta(ge=0, lt=2**31)]
+Word = Annotated[str, Meta(max_length=64)]
+Sentence = Annotated[str, Meta(max_length=256)]
+
+
+class Resize(Head, frozen=True):
+    """Resize the picture in the body. Of width and height one may be 0: keep the proportions.
+
+    A dry run has no body and wants none back: it is answered without looking at a picture.
+    """
+
+    request_id: RequestId
+    width: Pixels
+    height: Pixels
+    dry_run: bool = False
+
+
+class Result(Head, frozen=True):
+    """The body is the picture in its new size; ``seconds`` is how long the resizing took."""
+
+    request_id: RequestId
+    format: Word
+    width: Pixels
+    height: Pixels
+    seconds: float
+    backend: Word
+
+
+class Refusal(Head, frozen=True):
+    """There is no new picture, and why: a word for programs, a sentence for people."""
+
+    request_id: RequestId
+    code: Word
+    message: Sentence
+    backend: Word
+
+
+Reply = Result | Refusal
+
+#: Encodes and decodes all three.
+codec: MessageCodec[Resize | Result | Refusal] = MessageCodec(Resize | Result | Refusal)

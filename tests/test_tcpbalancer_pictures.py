@@ -1,0 +1,156 @@
+"""The balancer example's pictures: resizing them, drawing them, showing them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from examples.tcpbalancer import resizing
+from examples.tcpbalancer.pictures import SAMPLES, Sample, written
+from examples.tcpbalancer.resizing import MAX_SIDE, Refused, fitted, resize
+from examples.tcpbalancer.sheets import Card, contact_sheet
+
+
+def picture(
+    kind: str = "JPEG", size: tuple[int, int] = (80, 60), mode: str = "RGB", **options: Any
+) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, size, None if mode == "P" else 120).save(out, kind, **options)
+    return out.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def refusal(data: bytes, width: int = 10, height: int = 10) -> str:
+    with pytest.raises(Refused) as caught:
+        resize(data, width, height)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_comes_back_in_its_own_format_and_really_of_the_size_reported(kind: str) -> None:
+    result = resize(picture(kind), 20, 15)
+    assert (result.format, result.width, result.height) == (kind, 20, 15)
+    assert (opened(result.data).format, opened(result.data).size) == (kind, (20, 15))
+    assert result.seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "real"), [((40, 0), (40, 30)), ((0, 15), (20, 15)), ((7, 50), (7, 50))]
+)
+def test_a_side_of_0_keeps_the_proportions_and_two_sides_are_obeyed(
+    wanted: tuple[int, int], real: tuple[int, int]
+) -> None:
+    assert fitted(*wanted, (80, 60)) == real
+
+
+def test_a_sliver_never_gets_a_side_of_0() -> None:
+    assert fitted(10, 0, (5000, 2)) == (10, 1)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (-1, 5), (MAX_SIDE + 1, 1), (0, MAX_SIDE + 1)])
+def test_a_size_out_of_bounds_is_a_bad_request(size: tuple[int, int]) -> None:
+    assert refusal(picture(), *size) == "BAD_REQUEST"
+
+
+def test_what_is_neither_jpeg_nor_png_is_no_picture() -> None:
+    assert refusal(b"") == "NOT_A_PICTURE"
+    assert refusal(b"<svg xmlns='http://www.w3.org/2000/svg'/>") == "NOT_A_PICTURE"
+    assert refusal(picture("GIF")) == "NOT_A_PICTURE"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_cut_short_is_damaged(kind: str) -> None:
+    noisy = io.BytesIO()
+    Image.effect_noise((200, 200), 90).save(noisy, kind)
+    assert refusal(noisy.getvalue()[:9000]) == "DAMAGED"
+
+
+def test_trailing_bytes_do_not_come_back() -> None:
+    clean, dirty = resize(picture(), 20, 0), resize(picture() + b"T" * 1000, 20, 0)
+    assert dirty.data == clean.data
+
+
+def test_more_pixels_than_allowed_are_too_large_before_they_are_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = picture(size=(80, 60))
+    monkeypatch.setattr(resizing, "MAX_PIXELS", 4799)
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("was unpacked"))
+    assert refusal(data) == "TOO_LARGE"
+
+
+@pytest.mark.parametrize("limit", [3000, 1000])  # Pillow warns above it, and refuses above twice it
+def test_what_pillow_takes_for_a_bomb_is_too_large(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    monkeypatch.setattr(resizing, "MAX_PIXELS", limit)
+    assert refusal(picture()) == "TOO_LARGE"
+
+
+def test_a_picture_taken_sideways_comes_back_upright_and_bare_of_metadata() -> None:
+    exif = Image.Exif()
+    exif[resizing.ORIENTATION] = 6
+    result = resize(picture(size=(80, 60), exif=exif), 30, 0)
+    assert (result.width, result.height) == (30, 40)
+    assert opened(result.data).size == (30, 40)
+    assert not opened(result.data).getexif()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_kind_of_png_can_be_resized(mode: str) -> None:
+    result = resize(picture("PNG", mode=mode), 20, 15)
+    assert opened(result.data).size == (20, 15)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_every_kind_of_jpeg_can_be_resized(mode: str) -> None:
+    assert opened(resize(picture(mode=mode), 20, 15).data).size == (20, 15)
+
+
+def test_transparency_survives() -> None:
+    clear = io.BytesIO()
+    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(clear, "PNG")
+    assert opened(resize(clear.getvalue(), 10, 10).data).getpixel((5, 5))[3] == 0
+
+
+def test_the_samples_are_of_every_kind_that_the_demo_promises() -> None:
+    assert len(SAMPLES) >= 12
+    assert {Path(sample.path).suffix for sample in SAMPLES} == {".jpg", ".png"}
+    assert max(wide * high for wide, high in (sample.size for sample in SAMPLES)) >= 12_000_000
+    assert {"transparent", "broken"} <= {sample.oddity for sample in SAMPLES}
+    assert len({sample.path for sample in SAMPLES}) == len(SAMPLES)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.path)
+def test_each_sample_can_be_drawn_and_only_the_broken_one_is_refused(
+    sample: Sample, tmp_path: Path
+) -> None:
+    small = sample._replace(size=(sample.size[0] // 8, sample.size[1] // 8))
+    (path,) = written(tmp_path, (small,))
+    if sample.oddity == "broken":
+        assert refusal(path.read_bytes()) == "DAMAGED"
+    else:
+        width, height = small.size
+        result = resize(path.read_bytes(), width // 2, 0)
+        assert abs(result.height - height / 2) <= 1
+
+
+def test_the_contact_sheet_shows_every_card_even_that_of_a_broken_picture(tmp_path: Path) -> None:
+    small = tuple(sample._replace(size=(120, 90)) for sample in SAMPLES[-3:])
+    paths = list(written(tmp_path, small))
+    cards = [Card(path.name, path, path) for path in paths[:2]]
+    cards.append(Card("broken", paths[2], None, "DAMAGED"))
+    contact_sheet(cards, "title", "summary", tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.format == "PNG"
+        assert len(sheet.convert("RGB").getcolors(sheet.width * sheet.height)) > 100
