@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-
 from zope.interface import Attribute, Interface
 
 __all__ = [
