@@ -204,8 +204,9 @@ class Job(Lifecycle):
     def with_error_wrapper(self, wrapper: Callable[[Any], Any]) -> Job:
         """Let *wrapper(error)* make what `interrupted_by` and all else shows as the error.
 
-        It is called once, with what interrupts the job, and must not block; None, or an
-        exception out of it, which is kept in `errors`, leaves the error as it is.
+        It is called once, with what interrupts the job, while the tasks are not stopped yet:
+        it should not block, and may for ``finalize_timeout`` at most. None, or an exception
+        out of it, which is kept in `errors`, leaves the error as it is.
 
         :raises StateError: if the job has been run.
         """

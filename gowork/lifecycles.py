@@ -75,7 +75,7 @@ class Lifecycle:
         self._clearing: dict[Task, Greenlet[..., Any]] = {}  # finalizers of tasks to be forgotten
         self._quiet: GeventEvent | None = None  # set when nothing lives any more
 
-        self._outcome = Outcome()
+        self._outcome = Outcome(finalize_timeout)
         self._unstopped: tuple[Unstopped, ...] = ()
         self._timed_out = False
         self._canceller: Task | None = None

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gowork.errors import AssertionFailed
+from gevent import Timeout, getcurrent
+from gevent.hub import Hub
+
+from gowork.errors import AssertionFailed, FinalizeTimeout
 
 if TYPE_CHECKING:
     from gowork.tasks import Task
@@ -23,7 +26,8 @@ class Interruption(NamedTuple):
 class Outcome:
     """The first reason, which stays, and all errors in the order they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float | None) -> None:
+        self._limit = limit
         self.interruption = Interruption(None, None)
         #: Whether anything has interrupted the job; the error alone may be any object.
         self.is_bad = False
@@ -57,8 +61,12 @@ class Outcome:
 
     def _wrapped(self, error: Any) -> Any:
         assert self.wrapper is not None
+        late = FinalizeTimeout(f"the error wrapper took longer than {self._limit} s")
+        # In the hub there is nothing to bound: what blocks there fails at once.
+        limit = None if isinstance(getcurrent(), Hub) else self._limit
         try:
-            wrapped = self.wrapper(error)
+            with Timeout(limit, late):
+                wrapped = self.wrapper(error)
         except BaseException as failure:
             self.errors.append(self.cause_of(failure))
             return error
