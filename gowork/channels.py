@@ -146,7 +146,7 @@ class Channel(Generic[T]):
         :raises ChannelClosed: if it is closed already, unless it belongs to a job.
         :raises StateError: if the channel belongs to another thread's hub.
         """
-        self._require_hub(get_hub(), "close")
+        self._enter("close")
         if self._closed and not self._owned:
             raise ChannelClosed(f"{self!r} is closed already")
         self._close_now()
@@ -232,12 +232,12 @@ class Channel(Generic[T]):
         value: T = outcome.item.value
         return value
 
-    def _require_hub(self, hub: Hub, doing: str) -> None:
-        if self._hub is None:
-            self._hub = hub
-        elif self._hub is not hub:
+    def _enter(self, doing: str) -> None:
+        """Be in the thread of the channel's hub; where that is refused, no hub is made."""
+        if self._hub is not None and self._hub.thread_ident != _get_ident():
             advice = "only send_threadsafe() may be called in another thread"
             raise StateError("BELONGS_TO_ANOTHER_HUB", doing, advice)
+        self._hub = get_hub()
 
     def _is_ready(self, entry: Entry) -> bool:
         """Whether *entry*, not queued yet, could proceed now."""

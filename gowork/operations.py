@@ -83,7 +83,6 @@ class Operation:
     __slots__ = ("_entries", "_expired", "_hub", "_outcome", "_standing", "_waiter")
 
     def __init__(self, cases: Sequence[Case | None], doing: str) -> None:
-        self._hub = get_hub()
         self._entries: Sequence[Entry] = [
             Entry(self, index, case) for index, case in enumerate(cases) if case is not None
         ]
@@ -92,7 +91,8 @@ class Operation:
         self._expired = False
         self._outcome: Outcome | None = None
         for entry in self._entries:
-            entry.channel._require_hub(self._hub, doing)
+            entry.channel._enter(doing)
+        self._hub = get_hub()
 
     def perform(self, timeout: float | None) -> Outcome | None:
         """The outcome; None if *timeout* seconds passed before. Zero never blocks."""
@@ -151,7 +151,6 @@ class Operation:
         self._standing = [chosen] if preferred and chosen is not None else self._entries
         for entry in self._standing:
             entry.channel._join(entry)
-        self._hand_over()
         return preferred
 
     def _hand_over(self) -> None:

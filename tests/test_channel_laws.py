@@ -53,12 +53,12 @@ class EachValueIsInOnePlace(RuleBasedStateMachine):
         self.made += 1
         return self.made
 
-    @rule(target=living, which=st.integers(0, 3), timeout=st.sampled_from([None, None, 0.0002]))
+    @rule(target=living, which=st.integers(0, 3), timeout=st.sampled_from([None, None, 0.001]))
     def send(self, which, timeout):
         value, channel = self.new_value(), self.channels[which]
         return Actor(self, [value], lambda: (channel.send(value, timeout) or value, []))
 
-    @rule(target=living, which=st.integers(0, 3), timeout=st.sampled_from([None, None, 0.0002]))
+    @rule(target=living, which=st.integers(0, 3), timeout=st.sampled_from([None, None, 0.001]))
     def receive(self, which, timeout):
         channel = self.channels[which]
         return Actor(self, [], lambda: (None, [channel.recv(timeout)]))
@@ -66,7 +66,7 @@ class EachValueIsInOnePlace(RuleBasedStateMachine):
     @rule(
         target=living,
         plan=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=4),
-        timeout=st.sampled_from([None, None, 0.0002]),
+        timeout=st.sampled_from([None, None, 0.001]),
     )
     def select(self, plan, timeout):
         cases, values = [], []
@@ -120,7 +120,7 @@ class EachValueIsInOnePlace(RuleBasedStateMachine):
 
     @rule()
     def let_time_pass(self):
-        gevent.sleep(0.0003)
+        gevent.sleep(0.0015)
 
     @rule()
     def settle(self):

@@ -2,7 +2,6 @@
 
 import gc
 import math
-import time
 import weakref
 
 import gevent
@@ -14,6 +13,7 @@ from gowork.channels import Channel, seed, select
 from gowork.errors import Cancelled, ChannelClosed, ChannelTimeout, StateError, WouldBlock
 
 start_thread = get_original("_thread", "start_new_thread")
+block_the_loop = get_original("time", "sleep")
 SOON = 0.01
 LONG = 10
 
@@ -95,6 +95,17 @@ def test_a_later_sender_does_not_overtake_one_whose_turn_has_come():
         channel.send_nowait(3)
     assert channel.recv() == 2
     assert end_of(sender) is None
+
+
+def test_a_receive_makes_room_for_the_sender_that_waits():
+    channel = Channel(1)
+    channel.send(1)
+    senders = [waiting(channel.send, 2), waiting(channel.send, 3)]
+    assert channel.recv() == 1
+    assert end_of(senders[0]) is None
+    assert (len(channel), senders[1].dead) == (1, False)
+    channel.close()
+    assert isinstance(end_of(senders[1]), ChannelClosed)
 
 
 def test_a_receive_that_may_not_wait_takes_from_waiting_senders():
@@ -228,7 +239,7 @@ def test_an_infinite_timeout_waits_as_long_as_none():
 def test_a_value_that_came_before_the_deadline_was_noticed_is_received():
     channel = Channel()
     receiver = waiting(channel.recv, SOON)
-    time.sleep(2 * SOON)
+    block_the_loop(2 * SOON)
     channel.send(1)
     assert end_of(receiver) == 1 and len(channel) == 0
 
@@ -466,6 +477,15 @@ def test_a_select_waits_until_one_case_can_proceed_and_leaves_the_others():
 def test_a_select_without_a_case_that_fires_waits_until_its_time_is_over():
     assert select([None, None], timeout=SOON) == (None, None, False)
     assert select([], timeout=SOON) == (None, None, False)
+
+
+def test_a_select_whose_turn_has_come_on_one_channel_does_not_take_anothers_on_the_next():
+    one, two = Channel(), Channel()
+    sender = waiting(one.send, "sender's")
+    chooser = waiting(select, [one.sending("never"), two.sending("chooser's")])
+    receivers = [starting(two.recv), starting(one.recv)]
+    assert [end_of(receiver) for receiver in receivers] == ["chooser's", "sender's"]
+    assert (end_of(chooser), end_of(sender)) == ((1, None, True), None)
 
 
 def test_two_selects_that_face_each_other_meet():

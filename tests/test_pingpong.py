@@ -219,6 +219,8 @@ def test_the_place_of_a_sender_that_gave_up_is_free_again():
     pingpong = PingPong(1)
     first, second = waiting(pingpong.send, 1), waiting(pingpong.send, 2)
     first.kill()
+    gevent.sleep(0)
+    assert len(pingpong) == 1
     assert process_all(pingpong, 1) == [2]
     assert end_of(second) is None
 
