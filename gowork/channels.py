@@ -161,12 +161,11 @@ class Channel(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         """Receive until the channel is closed and drained."""
-        while True:
-            try:
-                value = self.recv()
-            except ChannelClosed:
-                return
-            yield value
+        try:
+            while True:
+                yield self.recv()
+        except ChannelClosed:
+            return
 
     def __len__(self) -> int:
         """How many values can be received without a sender."""

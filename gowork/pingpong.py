@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -38,6 +38,7 @@ class Ping(Generic[T]):
         self._answered = False
         self._taken = False
         self._withdrawn = False
+        self._forget_death: Callable[[], None] | None = None
 
     def ack(self) -> None:
         """Let the sender's ``send`` return. Does not block; a second answer means nothing."""
@@ -73,7 +74,9 @@ class Ping(Generic[T]):
         if not self._answered:
             self._answers.send_nowait(answer)
             self._answered = True
-            self._forget_death()
+            if self._forget_death is not None:
+                self._forget_death()
+                self._forget_death = None
 
 
 @implementer(IPingPong)
@@ -206,12 +209,11 @@ class PingPong(Generic[T]):
 
     def __iter__(self) -> Iterator[Ping[T]]:
         """Receive until it is closed."""
-        while True:
-            try:
-                ping = self.recv()
-            except ChannelClosed:
-                return
-            yield ping
+        try:
+            while True:
+                yield self.recv()
+        except ChannelClosed:
+            return
 
     def __len__(self) -> int:
         """How many pieces of data lie ready."""

@@ -1,6 +1,8 @@
 """Ping/pong: the sender learns what has become of its data."""
 
+import gc
 import math
+import weakref
 
 import gevent
 import pytest
@@ -158,6 +160,28 @@ def test_an_answered_receiver_may_die_in_peace():
     assert [end_of(receiver) for receiver in receivers] == [[0], [1], [2]]
 
 
+def test_a_receiver_that_lives_on_keeps_nothing_of_what_it_has_answered():
+    class Data:
+        pass
+
+    def process():
+        for ping in pingpong:
+            ping.ack()
+            del ping
+
+    pingpong, data = PingPong(), Data()
+    reference = weakref.ref(data)
+    receiver = waiting(process)
+    gc.disable()
+    pingpong.send(data)
+    del data
+    freed = reference() is None
+    gc.enable()
+    pingpong.close()
+    receiver.join()
+    assert freed
+
+
 def test_iteration_gives_what_is_to_be_acknowledged_until_the_close():
     pingpong, got = PingPong(), []
 
@@ -213,6 +237,19 @@ def test_a_sender_that_gives_up_while_its_data_is_under_way_takes_it_along():
         pingpong.send("early", timeout=0)
     pingpong.send("late", timeout=LONG)
     assert end_of(receiver) == ["late"]
+
+
+def test_senders_that_give_up_do_not_put_off_the_deadline_of_a_receiver():
+    pingpong = PingPong()
+    receiver = waiting(pingpong.recv, 3 * SOON)
+    for _ in range(50):
+        if receiver.dead:
+            break
+        with pytest.raises(ChannelTimeout):
+            pingpong.send("data", timeout=0)
+        gevent.sleep(SOON)
+    assert receiver.dead
+    assert isinstance(end_of(receiver), ChannelTimeout)
 
 
 def test_the_place_of_a_sender_that_gave_up_is_free_again():
