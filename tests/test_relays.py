@@ -1,0 +1,199 @@
+"""Relays: every byte, every end and every error of one peer reaches the other."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import gevent
+import pytest
+from connections import read_all, stream_and_peer
+from gevent import socket
+
+from gowork import IdleTimeout, Job, JobState
+from gowork.net.relays import relay
+from gowork.net.streams import Stream, StreamState
+
+MUCH = 20_000_000
+
+
+@pytest.fixture
+def ends():
+    """Two streams to be joined, and the socket at the far end of each."""
+    with stream_and_peer() as (left, client), stream_and_peer() as (right, server):
+        yield left, right, client, server
+
+
+def running(left, right, **options):
+    job = Job()
+    relay(job, left, right, **options)
+    job.run()
+    return job
+
+
+def reset_for(*peers):
+    for peer in peers:
+        with pytest.raises(ConnectionResetError):
+            read_all(peer)
+
+
+def test_bytes_go_both_ways_whoever_speaks_first(ends):
+    left, right, client, server = ends
+    job = running(left, right)
+    server.sendall(b"welcome")
+    assert client.recv(100) == b"welcome"
+    client.sendall(b"hello")
+    assert server.recv(100) == b"hello"
+    for peer in (client, server):
+        peer.close()
+    job.join()
+    assert job.state is JobState.DONE
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_an_end_is_passed_on_and_the_way_back_stays_open(ends, first):
+    left, right, client, server = ends
+    asking, answering = (client, server) if first == "client" else (server, client)
+    job = running(left, right)
+    asking.sendall(b"question")
+    asking.shutdown(socket.SHUT_WR)
+    assert read_all(answering) == b"question"
+    answering.sendall(b"answer")
+    answering.close()
+    assert read_all(asking) == b"answer"
+    job.join()
+    assert job.state is JobState.DONE
+
+
+def test_a_peer_that_sends_much_and_closes_at_once_loses_nothing(ends):
+    left, right, client, server = ends
+    job = running(left, right)
+    data = random.Random(1).randbytes(MUCH)
+
+    def send_and_close():
+        server.sendall(data)
+        server.close()
+
+    sending = gevent.spawn(send_and_close)
+    assert hashlib.sha256(read_all(client)).digest() == hashlib.sha256(data).digest()
+    client.close()
+    sending.get()
+    job.join()
+    job.check()
+
+
+def test_when_both_have_ended_both_streams_are_closed_and_neither_is_used_again(ends):
+    left, right, client, server = ends
+    job = running(left, right)
+    client.close()
+    server.close()
+    job.join()
+    assert left.state is right.state is StreamState.CLOSED
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_a_reset_is_passed_on_as_a_reset(ends, first):
+    left, right, client, server = ends
+    failing, other = (client, server) if first == "client" else (server, client)
+    job = running(left, right)
+    failing.sendall(b"half of it")
+    assert other.recv(100) == b"half of it"
+    Stream(failing).abort()
+    reset_for(other)
+    job.join()
+    assert isinstance(job.interrupted_by.error, ConnectionResetError)
+
+
+def test_a_reset_after_one_direction_has_ended_is_still_passed_on(ends):
+    left, right, client, server = ends
+    job = running(left, right)
+    client.shutdown(socket.SHUT_WR)
+    assert read_all(server) == b""
+    server.sendall(b"half of it")
+    assert client.recv(100) == b"half of it"
+    Stream(server).abort()
+    reset_for(client)
+    job.join()
+
+
+@pytest.mark.parametrize("stop", [Job.cancel, Job.finish])
+def test_a_relay_that_is_stopped_looks_to_neither_peer_like_an_end(ends, stop):
+    left, right, client, server = ends
+    job = running(left, right)
+    client.sendall(b"half of it")
+    assert server.recv(100) == b"half of it"
+    stop(job)
+    job.join()
+    reset_for(client, server)
+
+
+def test_a_relay_can_join_a_running_job(ends):
+    left, right, client, server = ends
+    job = Job()
+    job.spawn(lambda: relay(job, left, right))
+    job.run()
+    client.sendall(b"hello")
+    assert server.recv(100) == b"hello"
+    client.close()
+    server.close()
+    job.join()
+    job.check()
+
+
+# Idleness
+
+
+def test_a_relay_without_a_byte_in_either_direction_idles_out(ends):
+    left, right, client, server = ends
+    job = running(left, right, idle_timeout=0.02)
+    job.join()
+    assert isinstance(job.interrupted_by.error, IdleTimeout)
+    reset_for(client, server)
+
+
+def test_bytes_in_one_direction_keep_the_other_alive(ends):
+    left, right, client, server = ends
+    job = running(left, right, idle_timeout=0.5)
+    for _ in range(8):
+        gevent.sleep(0.1)
+        server.sendall(b"x")
+        assert client.recv(1) == b"x"
+    assert job.state is JobState.RECURRENT_RUNNING
+    for peer in (client, server):
+        peer.close()
+    job.join()
+    job.check()
+
+
+def test_bytes_that_nobody_takes_are_no_activity(ends):
+    left, right, client, _ = ends
+    job = running(left, right, idle_timeout=0.1)
+
+    def send():
+        with pytest.raises(ConnectionError):
+            client.sendall(bytes(MUCH))
+
+    sending = gevent.spawn(send)
+    job.join()
+    assert isinstance(job.interrupted_by.error, IdleTimeout)
+    sending.get()
+
+
+def test_memory_stays_bounded_while_a_peer_does_not_read(ends):
+    left, right, client, server = ends
+    job = running(left, right)
+    sending = gevent.spawn(client.sendall, bytes(MUCH))
+    gevent.sleep(0.05)
+    assert left.bytes_in - right.bytes_out <= 65536
+    assert len(read_all_of(server, MUCH)) == MUCH
+    sending.get()
+    for peer in (client, server):
+        peer.close()
+    job.join()
+
+
+def read_all_of(peer, size):
+    received = bytearray()
+    while len(received) < size:
+        received += peer.recv(65536)
+    return received
