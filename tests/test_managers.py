@@ -228,7 +228,7 @@ def test_a_limit_is_exact_and_a_place_that_is_left_is_free_again():
     [{"inbound_limit": -1}, {"read_buffer": 0}, {"max_frame": -1}, {"connect_timeout": -1}],
 )
 def test_senseless_numbers_are_refused(options):
-    with pytest.raises(ValueError, match="must|give"):
+    with pytest.raises(ValueError, match=r"must|give"):
         ConnManager(("127.0.0.1", 0), **options)
 
 
