@@ -106,6 +106,8 @@ class _Heap:
 class Alarm(_Heap):
     """What one job watches: a check is called when due and may name its next time."""
 
+    _closed = False
+
     def watch(self, due: float, check: Callable[[float], float | None]) -> list[Any]:
         """Call *check(now)* in the hub at *due*, again at the time it returns, until None.
 
@@ -114,7 +116,8 @@ class Alarm(_Heap):
         return self._push([], due, check)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing any more, now and for good."""
+        self._closed = True
         self._entries.clear()
         self._live = 0
         self._disarm()
@@ -125,8 +128,9 @@ class Alarm(_Heap):
 
     def _check_due(self) -> None:
         for entry, check in list(self._pop_due()):
-            following = check(time.monotonic())
-            if following is not None:
+            # A check may end the job, and with it all that was due together with it.
+            following = None if self._closed else check(time.monotonic())
+            if following is not None and not self._closed:
                 self._push(entry, following, check)
         self._arm()
 

@@ -41,8 +41,8 @@ class Job(Lifecycle):
             job.spawn(fetch, "a")
             job.spawn(fetch, "b")
 
-    Leaving the block runs the job and waits for it. If one task fails the others are
-    stopped, every finalizer runs, and the block raises :exc:`JobCancelled`.
+    Leaving the block runs the job and waits for it; if a task has failed, the others have
+    been stopped, all finalizers have run, and the block raises :exc:`JobCancelled`.
 
     :param value: anything that the tasks share, as ``job.value``.
     :param name: what the job is called in logs and greenlets' names.
@@ -77,8 +77,6 @@ class Job(Lifecycle):
 
     def __repr__(self) -> str:
         return f"<Job {self.name} {self._state.name}, {len(self._tasks)} tasks>"
-
-    # What it is made of
 
     def add_task(
         self, routines: Any, *, name: str | None = None, idle_timeout: float | None = None
@@ -162,8 +160,6 @@ class Job(Lifecycle):
         self._channels[id(channel)] = channel
         return channel
 
-    # What it is told before it runs
-
     def with_prerequisites(self, *waitables: Any) -> Job:
         """Wait for each of *waitables*, anything with ``wait()``, before any task begins.
 
@@ -204,17 +200,15 @@ class Job(Lifecycle):
     def with_error_wrapper(self, wrapper: Callable[[Any], Any]) -> Job:
         """Let *wrapper(error)* make what `interrupted_by` and all else shows as the error.
 
-        It is called once, with what interrupts the job, while the tasks are not stopped yet:
-        it should not block, and may for ``finalize_timeout`` at most. None, or an exception
-        out of it, which is kept in `errors`, leaves the error as it is.
+        It is called once, before the tasks are stopped: it should not block, and may for
+        ``finalize_timeout`` at most. None leaves the error as it is, and so does an exception
+        out of the wrapper, which is kept in `errors`.
 
         :raises StateError: if the job has been run.
         """
         self._require_open("with_error_wrapper", JobState.NEW)
         self._outcome.wrapper = _require_callable("an error wrapper", wrapper)
         return self
-
-    # Its life
 
     def run(self) -> Event:
         """Start the job, if it has not been; the event of its end. Never blocks."""
@@ -265,8 +259,7 @@ class Job(Lifecycle):
         Structured: if the wait is interrupted, by a kill or by a timeout of the caller's
         own, the job is cancelled, its finalizers run, and the same exception goes on.
 
-        :param timeout: seconds to wait at most; when they have passed: False, and the
-            job goes on.
+        :param timeout: seconds to wait at most; then False, and the job goes on.
         :raises StateError: if the job was never run, or a task of its own asks.
         :raises Cancelled: if the caller is a task that must stop.
         :raises KeyboardInterrupt: or SystemExit, if a task raised it.
@@ -280,7 +273,8 @@ class Job(Lifecycle):
         self._joining += 1
         try:
             checkpoint()
-            ended = self._done.wait(limit)
+            # The second look: it may have ended in the pass in which the time was over.
+            ended = self._done.wait(limit) or self._done.is_set()
         except BaseException as error:
             wait_out(self, error)
             raise
@@ -315,8 +309,6 @@ class Job(Lifecycle):
         self.run()
         self.join()
         self.check()
-
-    # What can be read
 
     @property
     def state(self) -> JobState:
@@ -367,14 +359,13 @@ class Job(Lifecycle):
         Those that nobody has received stay in it; it is the same channel at each call.
         """
         if self._notices is None:
-            self._notices = self._own(Channel(math.inf, name=f"{self.name} task done"))
+            self._notices = Channel(math.inf, name=f"{self.name} task done")
+            self._notices._owned = True
             for task in self._ended_so_far:
                 self._notices.send_nowait(task)
             if self._state in ENDED:
                 self._notices._close_now()
         return self._notices
-
-    # Logging
 
     def register_logger(self, logger: Any) -> None:
         """Send what the job logs to *logger*, a :class:`logging.Logger` or its like.

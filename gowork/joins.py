@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gevent import Timeout
 from gevent.exceptions import LoopExit
 from greenlet import GreenletExit
 
@@ -18,13 +19,17 @@ def wait_out(job: Any, error: BaseException) -> None:
     """
     job.cancel(error)
     strongest = error
-    while not job._done.is_set() and not job._is_a_copy():
-        try:
-            job._done._event.wait()
-        except LoopExit:  # only an endless grace comes here: nothing will ever happen
-            raise
-        except BaseException as later:
-            strongest = max(strongest, later, key=_rank)
+    job._joining += 1
+    try:
+        while not job._done.is_set() and not job._is_a_copy():
+            try:
+                job._done._event.wait()
+            except LoopExit:  # only an endless grace comes here: nothing will ever happen
+                raise
+            except BaseException as later:
+                strongest = max(strongest, later, key=_rank)
+    finally:
+        job._joining -= 1
     if job._outcome.exit is not None:
         strongest = max(strongest, job._outcome.exit, key=_rank)
     if strongest is not error:
@@ -33,5 +38,7 @@ def wait_out(job: Any, error: BaseException) -> None:
 
 def _rank(error: BaseException) -> int:
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return 3
+    if isinstance(error, GreenletExit):
         return 2
-    return 1 if isinstance(error, GreenletExit) else 0
+    return 0 if isinstance(error, Timeout) else 1  # a greenlet may be killed with any exception

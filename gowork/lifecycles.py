@@ -16,13 +16,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextvars import copy_context
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
-import gevent
 from gevent import Greenlet, getcurrent
 from gevent.event import Event as GeventEvent
 from gevent.pool import Group
@@ -31,7 +29,7 @@ from greenlet import GreenletExit
 from gowork import logs
 from gowork.channels import Channel
 from gowork.clocks import Alarm
-from gowork.endings import Call, Unstopped, deliver, run_bounded, stop_all
+from gowork.endings import Unstopped, deliver
 from gowork.errors import Cancelled, IdleTimeout, JobTimeout
 from gowork.events import Event
 from gowork.gates import Gate
@@ -39,6 +37,7 @@ from gowork.homes import Home
 from gowork.outcomes import Outcome
 from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
 from gowork.tasks import Task
+from gowork.windups import finalize, wind_up
 
 __all__ = ["ENDED", "Lifecycle"]
 
@@ -206,7 +205,10 @@ class Lifecycle:
 
     def _task_raised(self, task: Task, error: BaseException) -> None:
         if task._greenlet not in self._living or self._state in ENDED:
-            return  # never begun, reported as unstopped, or a forked child's copy
+            # Never begun, reported as unstopped, or a forked child's copy.
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                self._raise_in_main(error)
+            return
         if self._state in RUNNING:
             self._decide(task, self._outcome.cause_of(error))
         elif not isinstance(error, GreenletExit):
@@ -220,7 +222,6 @@ class Lifecycle:
         task: Task = greenlet.gowork_task  # type: ignore[attr-defined]
         if task._state is TaskState.PENDING and self._state in RUNNING:
             self._decide(task, greenlet.exception or greenlet.value)
-            self._ended(task)
 
     def _over(self, task: Task) -> None:
         """*task*, which had begun, has ended; only its greenlet's last steps are left."""
@@ -265,7 +266,9 @@ class Lifecycle:
 
     def _clear(self, task: Task) -> None:
         """Finalize a task that the job is to forget; a failure ends the job."""
-        self._run_bounded(iter([self._finalizer_of(task)]))
+        if self._state in ENDED:
+            return  # a forked child's copy
+        finalize(self, [task])
         del self._clearing[task]
         self._let_go(task)
 
@@ -273,22 +276,27 @@ class Lifecycle:
 
     def _overdue(self, now: float) -> float | None:
         """The job's own timeout has expired."""
+        if self._state in ENDED:
+            return None  # a forked child's copy
         self._timed_out = True
         self._decide(None, JobTimeout(f"job {self.name} took longer than {self._timeout:g} s"))
         return None
 
     def _idled_out(self, task: Task) -> None:
-        if self._state in RUNNING:
+        if self._state in RUNNING:  # in a forked child it is not
             text = f"task {self.name}/{task.name} made no progress for {task._idle_timeout:g} s"
             self._decide(task, IdleTimeout(text))
 
     def _decide(self, task: Task | None = None, *errors: Any) -> None:
         """Fix the end of the job, badly if there is an error; nothing begins from here on."""
+        never_began = task is not None and task._state is TaskState.PENDING
         self._move(JobGiven.DECIDE)
         if self._home is not None:
             self._alarm.close()
         if errors:
             self._record(task, errors[0])
+        if task is not None and never_began:
+            self._ended(task)
         for pending in list(self._tasks.values()):
             if pending._state is TaskState.PENDING:
                 self._skip(pending)
@@ -296,7 +304,7 @@ class Lifecycle:
         if not handled:
             self._stop_tasks()
         if self._living or self._owed or self._clearing or handled:
-            self._spawn(self._wind_up, "finalizers")
+            self._spawn(partial(wind_up, self), "finalizers")
         else:
             self._end()
 
@@ -320,32 +328,8 @@ class Lifecycle:
             if greenlet is not getcurrent() or task is not self._outcome.interruption.task:
                 deliver(greenlet, self._outcome.interruption.error)
 
-    def _wind_up(self) -> None:
-        """Stop what lives, make the clean-up calls, publish the end: the job's own greenlet."""
-        try:
-            self._clean_up()
-        except BaseException as error:  # whatever it was: those who wait are not left waiting
-            self._record(None, self._outcome.cause_of(error))
-        self._end()
-
-    def _clean_up(self) -> None:
-        handled = self._outcome.is_bad and self._handler is not None
-        if handled:
-            self._run_bounded(self._handling())
-            self._stop_tasks()
-        if self._living:
-            self._quiet = GeventEvent()
-            reason = self._outcome.interruption.error
-            self._abandon(stop_all(self._living, self._quiet, self._grace, reason, self._goes_on))
-        gevent.joinall(list(self._clearing.values()))
-        if self._goes_on():
-            self._close_channels()
-        if self._owed:
-            self._run_bounded(self._finalizers())
-        if self._outcome.is_bad and self._handler is not None and not handled:
-            self._run_bounded(self._handling())
-
     def _abandon(self, unstopped: list[Unstopped]) -> None:
+        """Give up what could not be stopped."""
         self._unstopped += tuple(unstopped)
         for task in [each.task for each in unstopped if each.task is not None]:
             if task._state is TaskState.RUNNING:
@@ -357,29 +341,6 @@ class Lifecycle:
     def _close_channels(self) -> None:
         for channel in list(self._channels.values()):
             channel._close_now()
-
-    def _handling(self) -> Iterator[Call]:
-        error = self._outcome.interruption.error
-        yield Call("the shutdown handler", self._handler, error, copy_context(), None)
-
-    def _finalizers(self) -> Iterator[Call]:
-        while self._owed and self._goes_on():
-            yield self._finalizer_of(self._owed.popitem()[0])
-
-    def _finalizer_of(self, task: Task) -> Call:
-        what = f"the finalizer of task {self.name}/{task.name}"
-        return Call(what, task._finalize, task, task._context, task)
-
-    def _run_bounded(self, calls: Iterator[Call]) -> None:
-        self._unstopped += tuple(
-            run_bounded(
-                calls,
-                self._finalize_timeout,
-                self._grace,
-                lambda run: self._spawn(run, "finalizer"),
-                self._clean_up_failed,
-            )
-        )
 
     def _clean_up_failed(self, task: Task | None, error: BaseException) -> None:
         if self._state in RUNNING:
@@ -408,7 +369,7 @@ class Lifecycle:
 
     def _raise_in_main(self, error: BaseException) -> None:
         # As gevent does with what escapes a greenlet.
-        home = self._settle_in()
+        home = self._home or Home()
         home.call_soon(home.hub.handle_system_error, type(error), error)
 
     # From elsewhere

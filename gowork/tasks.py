@@ -223,18 +223,17 @@ class Task:
             if job._state is not running:
                 raise job._stopped(self)
             run(self)
-            if self._finished:
-                break
-            if not self._ticked:
-                if self._rest is None:
-                    self._complain(run)
-                pause = self._obey(pause)
-            else:
+            if self._ticked:
                 self._ticked = False
                 self._rest = None
                 pause = FIRST_PAUSE
-            now = time.monotonic()
-            if now - gave_way >= sys.getswitchinterval():
+            elif not self._finished:
+                if job._state is not running:
+                    raise job._stopped(self)
+                if self._rest is None:
+                    self._complain(run)
+                pause = self._obey(pause)
+            if time.monotonic() - gave_way >= sys.getswitchinterval():
                 gevent.sleep(0)
                 gave_way = time.monotonic()
 

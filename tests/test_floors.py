@@ -29,6 +29,7 @@ FLOORS = {
     "gowork.gates": 3.3,
     "gowork.joins": 3.3,
     "gowork.outcomes": 3.3,
+    "gowork.windups": 3.5,
     "gowork.lifecycles": 3.6,
     "gowork.jobs": 4,
     "gowork.net.frames": 5,
