@@ -86,7 +86,16 @@ def test_an_address_is_a_host_and_a_port_or_a_port_alone() -> None:
     assert address("example.org:80") == ("example.org", 80)
     assert address("[::1]:80") == ("::1", 80)
     assert address("4000") == address(":4000") == ("127.0.0.1", 4000)
-    for wrong in ("", "host", "host:", "host:0", "host:65536", "host:-1", "host:8o"):
+    for wrong in (
+        "",
+        "host",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:-1",
+        "host:8o",
+        f"{'x' * 64}:80",
+    ):
         with pytest.raises(ArgumentTypeError):
             address(wrong)
 

@@ -13,7 +13,7 @@ Colour = str | int | tuple[int, int, int]
 Size = tuple[int, int]
 
 
-def sky(size: Size, top: Colour, middle: Colour, bottom: Colour) -> Image.Image:
+def sky(size: Size, top: str, middle: str, bottom: str) -> Image.Image:
     """A vertical gradient over three colours."""
     return ImageOps.colorize(Image.linear_gradient("L").resize(size), top, bottom, middle)
 
@@ -72,7 +72,7 @@ def stars(picture: Image.Image, dice: random.Random, count: int, below: float = 
 
 def grain(picture: Image.Image, strength: float = 10) -> Image.Image:
     """The fine noise that photographs have, and that keeps gradients from showing steps."""
-    tile = Image.effect_noise((512, 512), strength)
+    tile = Image.effect_noise((512, 512), strength * min(1, picture.height / 1000))
     noise = Image.new("L", picture.size)
     for x in range(0, picture.width, 512):
         for y in range(0, picture.height, 512):

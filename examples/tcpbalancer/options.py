@@ -22,6 +22,10 @@ def address(text: str, least: int = 1) -> Address:
     """
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or LOOPBACK
+    try:
+        host.encode("idna")  # what no resolver would take
+    except UnicodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} names no host: {error}") from None
     if not (port.isascii() and port.isdigit() and least <= int(port) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT")
     return host, int(port)
@@ -30,6 +34,13 @@ def address(text: str, least: int = 1) -> Address:
 def listening_address(text: str) -> Address:
     """An address to listen on, where port 0 is any free one."""
     return address(text, least=0)
+
+
+def name(text: str) -> str:
+    """A name that fits into a reply."""
+    if len(text) > 64:
+        raise argparse.ArgumentTypeError("a name has at most 64 characters")
+    return text
 
 
 def number(least: int) -> Callable[[str], int]:
@@ -66,7 +77,8 @@ def backend_parser() -> argparse.ArgumentParser:
     """The options of a backend."""
     parser = _parser("backend", "Resize pictures for whoever connects.")
     _add_port(parser)
-    parser.add_argument("--name", help="what it calls itself in its replies (default: its address)")
+    parser.add_argument("--name", type=name, default="",
+                        help="what it calls itself in replies (default: its address)")  # fmt: skip
     return _with_common(parser)
 
 
@@ -110,15 +122,16 @@ def check_client(parser: argparse.ArgumentParser, options: argparse.Namespace) -
 
 def set_up_logging(loglevel: int) -> None:
     """Write to stderr what jobs log up to *loglevel*."""
-    logging.basicConfig(
-        level=logging.DEBUG if loglevel else logging.INFO, format="%(asctime)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if loglevel:
+        for ours in ("gowork", "examples"):
+            logging.getLogger(ours).setLevel(logging.DEBUG)
     gowork.set_default_log_level(loglevel)
 
 
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
-        prog=f"python -m examples.tcpbalancer.{name}",
+        prog=f"python -m examples.tcpbalancer.{command}",
         description=description,
         add_help=False,
         allow_abbrev=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ SAMPLES = (
 )
 
 
-def written(directory: Path, samples: tuple[Sample, ...] = SAMPLES) -> Iterator[Path]:
+def written(directory: Path, samples: Sequence[Sample] = SAMPLES) -> Iterator[Path]:
     """Draw *samples* into *directory*, and the path of each when it is there."""
     for number, sample in enumerate(samples, 1):
         path = directory / sample.path

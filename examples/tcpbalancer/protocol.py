@@ -18,7 +18,7 @@ __all__ = ["MAX_FRAME", "Refusal", "Reply", "Resize", "Result", "codec"]
 #: The largest message either side takes, in bytes.
 MAX_FRAME = 32 * 1024 * 1024
 
-RequestId = Annotated[int, Meta(ge=0, lt=2**63)]
+RequestId = Annotated[int, Meta(ge=0, lt=2**31)]
 Pixels = Annotated[int, Meta(ge=0, lt=2**31)]
 Word = Annotated[str, Meta(max_length=64)]
 Sentence = Annotated[str, Meta(max_length=256)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -66,8 +67,8 @@ def _draw_card(
         draw.text((second, top + PANE[1] + 20), card.note, fill=FAINT, font=_font(15))
         return
     _draw_nothing(draw, second, top + 12)
-    draw.text((second, top + PANE[1] + 20), "refused, as it should be", fill=ALARM, font=_font(15))
-    draw.text((second, top + PANE[1] + 46), card.note, fill=ALARM, font=_font(15))
+    for i, line in enumerate(textwrap.wrap(card.note, 28)[:3]):
+        draw.text((second, top + PANE[1] + 18 + 19 * i), line, fill=ALARM, font=_font(14))
 
 
 def _draw_pane(

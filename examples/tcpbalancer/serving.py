@@ -1,0 +1,68 @@
+"""What proxy and backend share: a job for each connection, until a signal says stop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from examples.tcpbalancer.signals import until_a_signal
+from gowork import Job, JobState, Task
+from gowork.net.managers import ConnManager
+
+__all__ = ["accepting", "serve"]
+
+MakeJob = Callable[[], Job]
+Routines = tuple[Any, Any, Any]
+
+
+def serve(manager: ConnManager, make_job: MakeJob) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. Blocks until then.
+
+    *make_job* makes the job of one connection, whose oneshot accepts it. Says where it
+    listens as soon as that is true.
+    """
+    try:
+        manager.listen()
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("listening on {}:{}".format(*manager.address), flush=True)
+    server = Job(name="server")
+    server.add_task(until_a_signal)
+    server.add_task(accepting(manager, make_job), name="acceptor")
+    server.run()
+    server.join()
+    if server.state is JobState.DONE:
+        return 0
+    print(f"stopped by an error: {server.interrupted_by.error!r}", file=sys.stderr)
+    return 1
+
+
+def accepting(manager: ConnManager, make_job: MakeJob) -> Callable[[Job], Routines]:
+    """A task that has one more job waiting for a client, always; stopped, it stops them all."""
+
+    def factory(job: Job) -> Routines:
+        connections: set[Job] = set()
+
+        def run(task: Task) -> None:
+            connection = make_job()
+            connections.add(connection)
+            connection.job_done_notify().rawlink(lambda _: connections.discard(connection))
+            accept = connection.get_task_by_index(0)
+            connection.run_in_background().wait()
+            # A listener that fails would fail again at once.
+            task.assert_true(accept.error is None, accept.error)
+            task.tick()
+
+        def finalize(task: Task) -> None:
+            stopping = list(connections)
+            for connection in stopping:
+                connection.finish()
+            manager.close()
+            for connection in stopping:
+                connection.join()
+
+        return None, run, finalize
+
+    return factory

@@ -1,0 +1,243 @@
+"""The balancer example from end to end, and its client and backend with each other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import gevent
+import pytest
+from balancing import a_backend, a_server, connected, fill, nobody, outcomes, picture
+from connections import read_all
+from gevent.subprocess import PIPE, Popen
+from PIL import Image
+
+from examples.tcpbalancer import asking, backend, client, demo
+from examples.tcpbalancer.pictures import SAMPLES
+from examples.tcpbalancer.protocol import Refusal, Resize, Result, codec
+from examples.tcpbalancer.resizing import fitted
+from gowork.net.managers import ConnManager
+from gowork.net.messages import Message
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.deadline(60)
+def test_the_demo_resizes_what_can_be_resized_and_draws_a_contact_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = [sample._replace(size=fitted(240, 0, sample.size)) for sample in SAMPLES]
+    assert demo.run(tmp_path, small) == 0
+    said = capsys.readouterr().out
+    assert "1 (DAMAGED 1)" in said
+    assert "resizing: 18 of 18" in said
+    assert str(tmp_path / "contact-sheet.png") in said
+    with Image.open(tmp_path / "contact-sheet.png") as sheet:
+        assert sheet.format == "PNG"
+    assert len([path for path in (tmp_path / "resized").rglob("*") if path.is_file()]) == 17
+
+
+def test_one_bad_picture_costs_nobody_else_anything(tmp_path: Path) -> None:
+    with a_backend() as address:
+        came, client = outcomes(address, tmp_path, a=picture(), b=b"rubbish", c=picture())
+    assert {name: outcome.failure for name, outcome in came.items()} == {
+        "a": None, "b": "NOT_A_PICTURE", "c": None,
+    }  # fmt: skip
+    assert client.statistics.connections == 1
+    with Image.open(tmp_path / "out" / "c-40x30.jpg") as result:
+        assert result.size == came["c"].size == (40, 30)
+
+
+def test_a_dry_run_moves_no_pictures_and_writes_no_files(tmp_path: Path) -> None:
+    with a_backend() as address:
+        came, client = outcomes(address, tmp_path, dry=True, a=picture((900, 900)), b=picture())
+    assert [outcome.failure for outcome in came.values()] == [None, None]
+    assert client.statistics.bytes_sent < 200
+    assert client.statistics.bytes_received < 200
+    assert os.listdir(tmp_path) == ["in"]
+
+
+def test_bytes_and_backends_are_counted(tmp_path: Path) -> None:
+    with a_backend("one") as address:
+        _, client = outcomes(address, tmp_path, connections=2, a=picture(), b=picture())
+    assert client.statistics.backends == {"one": 2}
+    assert client.statistics.bytes_sent > 2 * len(picture())
+    assert client.statistics.bytes_received > 0
+
+
+def test_a_picture_whose_connection_is_lost_is_asked_for_again(tmp_path: Path) -> None:
+    connections = iter([False, True])
+
+    def lose_the_first(stream: object) -> None:
+        head, body = stream.recv_frame()
+        if next(connections):
+            stream.write_frame(Message(Result(head.request_id, "JPEG", 4, 3, 0.0, "b"), body))
+
+    with a_server(lose_the_first) as address:
+        came, client = outcomes(address, tmp_path, a=picture())
+    assert came["a"].failure is None
+    assert (client.statistics.retries, client.statistics.connections) == (1, 2)
+
+
+def test_a_picture_that_loses_every_connection_is_given_up_after_three(tmp_path: Path) -> None:
+    asked = []
+    with a_server(lambda stream: asked.append(stream.recv_frame())) as address:
+        came, _ = outcomes(address, tmp_path, a=picture())
+    assert came["a"].failure == "LOST"
+    assert len(asked) == 3
+
+
+def test_without_anybody_to_connect_to_each_picture_fails_by_itself(tmp_path: Path) -> None:
+    came, client = outcomes(nobody(), tmp_path, 2, a=picture(), b=picture())
+    assert [outcome.failure for outcome in came.values()] == ["NO_CONNECTION"] * 2
+    assert client.statistics.failed == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        (Result(0, "../../JPEG", 1, 1, 0.0, "evil"), "NOT_WRITTEN"),
+        (Refusal(0, "OK", "", "evil"), "OK"),
+        (Refusal(0, "", "", "evil"), ""),
+        (Result(7, "JPEG", 1, 1, 0.0, "evil"), "LOST"),
+        (Resize(0, 1, 1), "LOST"),
+    ],
+)
+def test_what_a_hostile_server_replies_is_a_failure_and_writes_nothing(
+    tmp_path: Path, reply: object, failure: str
+) -> None:
+    def handle(stream: object) -> None:
+        stream.recv_frame()
+        stream.write_frame(Message(reply, b"x"))
+        stream.recv_frame()
+
+    with a_server(handle) as address:
+        came, _ = outcomes(address, tmp_path, a=picture())
+    assert came["a"].failure == failure
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_picture_too_large_for_a_message_is_never_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "MAX_FRAME", 2000)
+    with a_backend() as address:
+        came, _ = outcomes(address, tmp_path, a=picture() + b"T" * 2000, b=picture())
+    assert (came["a"].failure, came["b"].failure) == ("TOO_LARGE", None)
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", bytes(16)])
+def test_a_backend_leaves_whoever_speaks_another_protocol(garbage: bytes) -> None:
+    with a_backend() as address, connected(address) as sock:
+        sock.sendall(garbage)
+        assert read_all(sock) == b""
+
+
+def test_a_backend_leaves_whoever_sends_what_is_no_request() -> None:
+    with a_backend() as address:
+        stream = ConnManager(address, codec=codec).connect()
+        stream.write_frame(Message(Refusal(1, "", "", "")))
+        assert stream.recv_frame() is None
+        stream.close()
+
+
+def test_a_backend_gives_up_a_client_that_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "IDLE", 0.05)
+    with a_backend() as address, connected(address) as sock:
+        assert read_all(sock) == b""
+
+
+def test_resizing_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = []
+
+    def slow(picture: object, width: int, height: int) -> object:
+        while not release:
+            sleep(0.001)
+        return backend.Refused("SLOW", "")
+
+    sleep = gevent.monkey.get_original("time", "sleep")
+    monkeypatch.setattr(backend.resizing, "resize", slow)
+    resizer = backend.Resizer()
+    answers = gevent.spawn(resizer.resize, memoryview(b""), 1, 1)
+    gevent.sleep(0.01)  # it is only if the loop goes on that this returns
+    release.append(True)
+    assert answers.get(timeout=10).code == "SLOW"
+    resizer.close()
+
+
+def test_an_idle_connection_costs_no_processor_time() -> None:
+    with a_backend() as address, connected(address), connected(address):
+        gevent.sleep(0.05)
+        before = time.process_time()
+        gevent.sleep(0.3)
+        assert time.process_time() - before < 0.1
+
+
+def test_the_client_command_says_by_its_status_whether_all_went_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "in", a=picture())
+    with a_backend() as (host, port):
+        options = ["--proxy", f"{host}:{port}", "--input", str(tmp_path / "in")]
+        options += ["-w", "10", "--times", "3"]
+        assert client.main([*options, "--output", str(tmp_path / "out")]) == 0
+        assert "requests                 │ 3" in capsys.readouterr().out
+        fill(tmp_path / "in", b=b"rubbish")
+        assert client.main([*options, "--output", str(tmp_path / "out")]) == 1
+        assert "b.jpg: NOT_A_PICTURE" in capsys.readouterr().out
+
+
+def test_an_empty_directory_is_done_at_once(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    options = ["--proxy", "9", "--input", str(tmp_path / "in"), "-w", "1", "--dry-run"]
+    assert client.main(options) == 0
+
+
+def test_a_missing_directory_is_an_error_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--proxy", "9", "--input", str(tmp_path / "none"), "-w", "1", "--dry-run"]
+    assert client.main(options) == 1
+    assert str(tmp_path / "none") in capsys.readouterr().err
+
+
+def test_connections_are_between_the_least_and_the_most_and_both_occur(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    monkeypatch.setattr(client.Client, "resize", lambda self, root, paths, n: used.append(n))
+    fill(tmp_path / "in", a=picture())
+    options = ["--proxy", "9", "--input", str(tmp_path / "in"), "-w", "1", "--dry-run"]
+    client.main([*options, "--minconns", "2", "--maxconns", "4", "--times", "200"])
+    assert set(used) == {2, 3, 4}
+
+
+def start(*arguments: str) -> Popen:
+    command = [sys.executable, "-m", *arguments]
+    return Popen(command, stdout=PIPE, stderr=PIPE, cwd=ROOT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_backend_told_to_stop_leaves_its_clients_and_ends_well(number: signal.Signals) -> None:
+    with start("examples.tcpbalancer.backend", "--port", "0") as process:
+        said = process.stdout.readline().decode()
+        host, port = said.removeprefix("listening on ").strip().split(":")
+        stream = ConnManager((host, int(port)), codec=codec).connect()
+        stream.write_frame(Message(Resize(1, 2, 3, dry_run=True)))
+        assert stream.recv_frame().head == Result(1, "", 2, 3, 0.0, f"{host}:{port}")
+        process.send_signal(number)
+        assert stream.recv_frame() is None
+        stream.close()
+        assert process.wait(10) == 0
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("command", ["proxy", "backend", "client", "demo"])
+def test_each_command_has_help(command: str) -> None:
+    with start(f"examples.tcpbalancer.{command}", "--help") as process:
+        said = process.stdout.read().decode()
+        assert process.wait(10) == 0
+    assert f"python -m examples.tcpbalancer.{command}" in said
