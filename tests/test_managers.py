@@ -9,7 +9,7 @@ import pytest
 from connections import read_all
 from gevent import socket
 
-from gowork import Job, JobState, StateError
+from gowork import Job, JobState, StateError, TaskState
 from gowork.net import managers
 from gowork.net.managers import ConnManager, Direction
 from gowork.net.streams import StreamState
@@ -146,6 +146,19 @@ def test_nobody_listening_is_told_with_the_address():
     with pytest.raises(ConnectionRefusedError, match=f"cannot connect to 127.0.0.1:{address[1]}"):
         manager.connect()
     assert manager.errors == 1
+
+
+def test_a_job_that_cannot_connect_ends_with_that_error_alone():
+    closed = listening()
+    manager = ConnManager(closed.address)
+    closed.close()
+    job = Job()
+    job.add_oneshot_task(manager.connect_task)
+    reading = job.add_task(manager.read_task(job.pingpong()))
+    job.run().wait()
+    assert isinstance(job.interrupted_by.error, ConnectionRefusedError)
+    assert len(job.errors) == 1
+    assert reading.state is TaskState.SKIPPED
 
 
 def test_a_name_that_is_not_found_is_told(monkeypatch):

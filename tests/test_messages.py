@@ -56,6 +56,11 @@ def test_a_message_may_have_no_body():
     assert CODEC.decode(memoryview(b"".join(CODEC.encode(Message(Ask(1)))))).body == b""
 
 
+def test_a_head_is_immutable():
+    with pytest.raises(AttributeError):
+        Ask(1).number = 2
+
+
 def test_a_body_is_sent_as_the_very_object_it_is():
     picture = bytearray(1000)
     assert CODEC.encode((Ask(1), picture))[-1] is picture

@@ -91,6 +91,18 @@ def test_when_both_have_ended_both_streams_are_closed_and_neither_is_used_again(
     assert left.state is right.state is StreamState.CLOSED
 
 
+def test_who_leaves_before_its_reply_takes_its_upstream_connection_along(ends):
+    left, right, client, server = ends
+    job = running(left, right)
+    client.sendall(b"a secret question")
+    assert server.recv(100) == b"a secret question"
+    Stream(client).abort()
+    job.join()
+    assert right.state is StreamState.CLOSED
+    with pytest.raises(ConnectionError):
+        server.recv(100)
+
+
 @pytest.mark.parametrize("first", ["client", "server"])
 def test_a_reset_is_passed_on_as_a_reset(ends, first):
     left, right, client, server = ends

@@ -30,8 +30,10 @@ class MessageError(FrameError):
     """A payload that holds no valid message, or a message that makes no valid payload."""
 
 
+# So that a type checker takes subclasses for frozen without their saying it again.
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Head(msgspec.Struct, array_like=True, tag=True, forbid_unknown_fields=True, frozen=True):
-    """What an application's heads derive from: each a type with its fields.
+    """What an application's heads derive from: each an immutable type with its fields.
 
     ::
 

@@ -22,7 +22,8 @@ def relay(
     """Add to *job* the two tasks that join *left* and *right*, and return them.
 
     When both directions have ended both streams are closed; when the job is stopped
-    before, both are reset.
+    before, both are reset. Where it is stopped before the tasks begin, the streams are
+    left to whoever made them, whose finalizer is to close them in any case.
 
     :param idle_timeout: seconds without a byte in *either* direction after which the
         job fails with :exc:`IdleTimeout`.
