@@ -141,11 +141,19 @@ def test_a_link_can_be_taken_back(waited_for):
     assert calls == []
 
 
-def test_a_thread_may_wait(waited_for):
+def test_a_thread_may_wait_before_it_happens(waited_for):
     event = waited_for.run()
     passes()
-    gevent.spawn(waited_for.finish)
-    assert in_a_thread(event.wait) is True
+
+    def wait():
+        gevent.spawn(waited_for.finish)  # gets its turn when this thread waits
+        return event.wait()
+
+    assert in_a_thread(wait) is True
+
+
+def test_a_thread_may_wait_after_it_has_happened():
+    event = Job().run()
     assert in_a_thread(event.wait) is True
 
 
@@ -161,8 +169,12 @@ def test_threads_and_greenlets_may_wait_together(waited_for):
     greenlet = gevent.spawn(event.wait)
     passes()
     assert in_a_thread(lambda: event.wait(0.01)) is False
-    gevent.spawn(waited_for.finish)
-    assert in_a_thread(event.wait) is True
+
+    def wait():
+        gevent.spawn(waited_for.finish)
+        return event.wait(20)
+
+    assert in_a_thread(wait) is True
     greenlet.join()
     assert greenlet.value is True
 

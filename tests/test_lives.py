@@ -47,7 +47,7 @@ def test_many_tasks_all_run_and_the_job_is_done():
     job = Job(value=0)
 
     def count(task):
-        gevent.sleep(task.index / 1e6)
+        gevent.sleep(task.index / 1e3)
         job.value += 1
         task.done()
 
