@@ -18,7 +18,7 @@ demo: $(VENV)/.ready
 	@$(VENV)/bin/python -m examples.tcpbalancer.demo
 
 test: $(TOX_VENV)/.ready
-	@rm -rf .tox/results
+	@rm -rf .tox/results build
 	@found="`.ci/pythons path`"; PATH="$$PATH:$$found" $(TOX_VENV)/bin/tox run-parallel \
 	    --parallel auto --parallel-no-spinner $(if $(ENVS),-e $(ENVS)) -- $(ARGS); \
 	status=$$?; \

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
@@ -15,6 +17,9 @@ from hypothesis import settings
 from leaks import Census, left_since
 
 pytest_plugins = ["pytester"]
+
+# The examples are not installed. At the end of the path: an installed gowork goes first.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 DEADLINE = 30.0  # seconds
 _stderr = pytest.StashKey[int]()
