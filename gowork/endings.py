@@ -127,9 +127,8 @@ class _Worker:
                     return
                 if not (self.overrun and isinstance(error, Cancelled)):
                     self.failed(call.task, error)
-            if self.abandoned:
-                return
-            self.overrun = None
+            if self.abandoned or self.overrun:
+                return  # what was to stop this call may be on its way still: not to the next one
         self.exhausted = True
 
 
@@ -140,20 +139,21 @@ def _watch(
     while True:
         since = worker.since
         bound = None if limit is None else since + limit - time.monotonic()
+        if worker.call is None:
+            bound = REDELIVERY  # the time counts from the first call's begin
         greenlet.join(bound if bound is None else max(0.0, bound))
         if greenlet.dead:
             return True
-        if limit is None or worker.since != since:
+        if limit is None or worker.call is None or worker.since != since:
             continue
-        assert worker.call is not None
         worker.overrun = FinalizeTimeout(f"{worker.call.what} took longer than {limit:g} s")
         overrun = worker.overrun
         worker.failed(worker.call.task, overrun)
         while True:
             deliver(greenlet, overrun)
             greenlet.join(REDELIVERY if grace is None else min(REDELIVERY, grace))
-            if greenlet.dead or worker.overrun is not overrun:
-                break
+            if greenlet.dead:
+                return True
             if grace is not None and time.monotonic() - since >= limit + grace:
                 worker.abandoned = True
                 return False

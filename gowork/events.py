@@ -1,11 +1,18 @@
-"""Read-only events: what a job hands out so that anybody may wait for it."""
+"""Read-only events: what a job hands out so that anybody may wait for it.
+
+gevent's own event belongs to the hub that first waits for it, and refuses greenlets of
+others. This one keeps a link for each waiter, with the waiter's hub, and calls each
+link in its hub: whoever registers looks once more afterwards whether it has happened
+meanwhile, so that no thread falls between the two.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from gevent.event import Event as _GeventEvent
+import gevent
+from gevent.hub import Waiter
 from zope.interface import implementer
 
 from gowork.interfaces import IEvent
@@ -22,12 +29,11 @@ class Event:
     takes it like one of gevent's own events.
     """
 
-    __slots__ = ("__weakref__", "_event", "_links")
+    __slots__ = ("__weakref__", "_happened", "_links")
 
     def __init__(self) -> None:
-        self._event = _GeventEvent()
-        # gevent calls a link with the event linked to: ours, not the one inside.
-        self._links: dict[Callable[[Any], object], Callable[[Any], object]] = {}
+        self._happened = False
+        self._links: dict[Callable[[Any], object], Any] = {}
 
     def wait(self, timeout: float | None = None) -> bool:
         """True once it has happened; blocks until then.
@@ -36,32 +42,57 @@ class Event:
         :raises Cancelled: if the caller is a task that must stop.
         """
         checkpoint()
-        return bool(self._event.wait(timeout))
+        return self._wait(timeout)
 
     def is_set(self) -> bool:
         """Whether it has happened."""
-        return bool(self._event.is_set())
+        return self._happened
 
     def rawlink(self, callback: Callable[[Any], object]) -> None:
-        """Call *callback(event)* in the hub once it has happened; it must not block."""
-        if callback in self._links:
-            return
-
-        def link(_: Any) -> None:
-            self._links.pop(callback, None)
-            callback(self)
-
-        self._links[callback] = link
-        self._event.rawlink(link)
+        """Call *callback(event)* in this thread's hub once it has happened; it must not block."""
+        self._links[callback] = gevent.get_hub()
+        if self._happened:
+            self._notify()
 
     def unlink(self, callback: Callable[[Any], object]) -> None:
         """Take a :meth:`rawlink` back; unknown callbacks are ignored."""
-        link = self._links.pop(callback, None)
-        if link is not None:
-            self._event.unlink(link)
+        self._links.pop(callback, None)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'set' if self.is_set() else 'not set'}>"
+        return f"<{type(self).__name__} {'set' if self._happened else 'not set'}>"
 
     def _set(self) -> None:
-        self._event.set()
+        self._happened = True
+        if self._links:
+            self._notify()
+
+    def _notify(self) -> None:
+        here = gevent.get_hub()
+        while self._links:
+            try:
+                callback = next(iter(self._links))
+                hub = self._links.pop(callback)
+            except (KeyError, RuntimeError, StopIteration):
+                continue  # another thread was at it, too
+            if hub is here:
+                hub.loop.run_callback(callback, self)
+            elif hub.loop is not None:  # else its thread is over
+                hub.loop.run_callback_threadsafe(callback, self)
+
+    def _wait(self, timeout: float | None) -> bool:
+        if self._happened:
+            return True
+        waiter: Waiter[Any] = Waiter()
+        wake = waiter.switch
+        timer = None
+        self.rawlink(wake)
+        try:
+            if timeout is not None:
+                timer = gevent.get_hub().loop.timer(max(0.0, timeout))
+                timer.start(wake, None)
+            waiter.get()
+        finally:
+            self.unlink(wake)
+            if timer is not None:
+                timer.close()
+        return self._happened

@@ -23,7 +23,7 @@ def wait_out(job: Any, error: BaseException) -> None:
     try:
         while not job._done.is_set() and not job._is_a_copy():
             try:
-                job._done._event.wait()
+                job._done._wait(None)
             except LoopExit:  # only an endless grace comes here: nothing will ever happen
                 raise
             except BaseException as later:
