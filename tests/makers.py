@@ -5,6 +5,8 @@ from __future__ import annotations
 import gevent
 from gevent._hub_local import get_hub_if_exists
 
+from gowork import Job
+
 
 def routines(init=None, run=None, finalize=None):
     """A factory of just these routines."""
@@ -42,6 +44,20 @@ def noting(notes, what, then=nothing):
     return routine
 
 
+def saying(*verdicts):
+    """A routine that gives one of *verdicts* at each call, then done; a tuple is several."""
+    left = list(verdicts)
+
+    def routine(task):
+        routine.calls += 1
+        verdict = left.pop(0) if left else "done"
+        for one in (verdict,) if isinstance(verdict, str) else verdict:
+            getattr(task, one)()
+
+    routine.calls = 0
+    return routine
+
+
 def ended(job):
     """*job*, once it has been run to its end."""
     job.run().wait()
@@ -66,3 +82,12 @@ def in_a_thread(function):
                 hub.destroy(destroy_loop=True)
 
     return gevent.get_hub().threadpool.apply(body)
+
+
+def begun(run, init=None):
+    """A job of one task that has begun, and the task."""
+    job = Job()
+    task = job.add_task(routines(init, run))
+    job.run()
+    passes(10)
+    return job, task

@@ -6,7 +6,7 @@ import functools
 from typing import NamedTuple
 
 import pytest
-from makers import done, ended, noting, routines
+from makers import done, ended, noting, park, routines
 from zope.interface import implementer, provider
 from zope.interface.interface import adapter_hooks
 
@@ -263,3 +263,29 @@ def test_a_factory_that_ends_the_job_adds_nothing():
         job.add_task(factory)
     assert job.tasks == ()
     assert job.state is JobState.DONE
+
+
+def test_a_factory_of_a_oneshot_cannot_slip_in_another():
+    def factory(job):
+        job.add_oneshot_task(routines(run=done), name="slipped in")
+        return None, done, None
+
+    job = Job()
+    with pytest.raises(StateError):
+        job.add_oneshot_task(factory)
+    assert [task.name for task in job.tasks] == ["slipped in"]
+    assert ended(job).state is JobState.DONE
+
+
+def test_a_factory_of_a_oneshot_cannot_open_the_gate_before_it():
+    def factory(job):
+        job.run()
+        return None, done, None
+
+    job = Job()
+    parked = job.add_task(routines(run=park))
+    with pytest.raises(StateError):
+        job.add_oneshot_task(factory)
+    assert job.tasks == (parked,)
+    job.finish()
+    assert ended(job).state is JobState.DONE

@@ -7,10 +7,9 @@ import itertools
 import math
 import time
 
-import gevent
 import pytest
 from leaks import Census
-from makers import done, ended, in_a_thread, noting, park, passes, raising, routines
+from makers import begun, done, ended, noting, park, passes, raising, routines, saying
 
 from gowork import Job, JobState, TaskState, VerdictMissing, clocks
 
@@ -28,29 +27,6 @@ def pauses(monkeypatch):
     monkeypatch.setattr(clocks.IdleClock, "pause", take)
     monkeypatch.setattr(clocks.IdleClock, "back_off", take)
     return taken
-
-
-def saying(*verdicts):
-    """A routine that gives one of *verdicts* at each call, then done; a tuple is several."""
-    left = list(verdicts)
-
-    def routine(task):
-        routine.calls += 1
-        verdict = left.pop(0) if left else "done"
-        for one in (verdict,) if isinstance(verdict, str) else verdict:
-            getattr(task, one)()
-
-    routine.calls = 0
-    return routine
-
-
-def begun(run, init=None):
-    """A job of one task that has begun, and the task."""
-    job = Job()
-    task = job.add_task(routines(init, run))
-    job.run()
-    passes()
-    return job, task
 
 
 # One verdict
@@ -90,7 +66,7 @@ def test_a_tick_that_wakes_an_idle_task_resets_the_pause(monkeypatch):
     assert taken == [0.001, 0.002, 0.004]
     taken.clear()
     task.tick()
-    passes(1)
+    passes(10)
     task.done()
     assert job.join()
     assert taken == [0.001, 0.002, 0.004]
@@ -218,6 +194,19 @@ def test_a_verdict_said_twice_is_said_once(pauses):
     assert pauses == [0.001]
 
 
+@pytest.mark.parametrize("lengths", [(7, 2), (2, 7), (2, 2), (math.inf, 2)])
+def test_of_several_pauses_the_shortest_is_taken(pauses, lengths):
+    def run(task):
+        for length in lengths if not pauses else ():
+            task.idle(length)
+        task.done() if pauses else task.park()
+
+    job = Job()
+    job.add_task(routines(run=run))
+    ended(job)
+    assert pauses == [2]
+
+
 def test_a_second_tick_of_a_parked_task_is_not_kept_for_later():
     run = saying("park", "park")
     job, task = begun(run)
@@ -229,72 +218,7 @@ def test_a_second_tick_of_a_parked_task_is_not_kept_for_later():
     assert job.join()
 
 
-# From anywhere, at any time
-
-
-def test_a_tick_that_comes_while_run_runs_outlives_its_park():
-    calls = []
-
-    def run(task):
-        calls.append(1)
-        gevent.sleep(0)
-        if len(calls) == 2:
-            task.done()
-        task.park()
-
-    job = Job()
-    task = job.add_task(routines(run=run))
-    job.run()
-    gevent.sleep(0)
-    assert calls == [1]
-    task.tick()
-    assert job.join()
-    assert len(calls) == 2
-
-
-@pytest.mark.parametrize("verdict", ["tick", "done"])
-@pytest.mark.parametrize("rest", [park, lambda task: task.idle(3600)])
-def test_another_thread_may_wake_a_task(verdict, rest):
-    calls = []
-
-    def run(task):
-        calls.append(1)
-        rest(task) if len(calls) == 1 else task.done()
-
-    job, task = begun(run)
-    in_a_thread(getattr(task, verdict))
-    assert job.join()
-    assert len(calls) == (2 if verdict == "tick" else 1)
-
-
-def test_a_wake_up_from_a_thread_is_never_lost():
-    rounds = 200
-
-    def run(task):
-        task.result = (task.result or 0) + 1
-        task.done() if task.result == rounds else task.park()
-
-    job, task = begun(run)
-
-    def drive():
-        while task.state is TaskState.RUNNING:
-            task.tick()
-            time.sleep(0)
-
-    in_a_thread(drive)
-    assert job.join()
-    assert task.result == rounds
-
-
-def test_done_before_the_job_runs_means_that_run_is_never_called():
-    notes = []
-    job = Job()
-    task = job.add_task(routines(*[noting(notes, what) for what in ("init", "run", "finalize")]))
-    task.done()
-    task.done()
-    assert ended(job).state is JobState.DONE
-    assert task.state is TaskState.FINISHED
-    assert notes == ["init", "finalize"]
+# Before the first run
 
 
 @pytest.mark.parametrize("early", ["tick", "idle", "park"])
@@ -309,35 +233,6 @@ def test_another_verdict_before_the_job_runs_is_obeyed_before_the_first_run(earl
     assert pauses == ([0.001] if early == "idle" else [])
     task.tick()
     assert job.join()
-
-
-@pytest.mark.parametrize("adding", [Job.add_task, Job.add_oneshot_task])
-def test_done_in_init_means_that_run_is_never_called(adding):
-    run = saying("tick")
-    job = Job()
-    task = adding(job, routines(done, run))
-    assert ended(job).state is JobState.DONE
-    assert task.state is TaskState.FINISHED
-    assert run.calls == 0
-
-
-def test_park_in_init_has_the_first_run_wait_for_a_tick():
-    run = saying("done")
-    job, task = begun(run, init=park)
-    assert run.calls == 0
-    task.tick()
-    assert job.join()
-    assert run.calls == 1
-
-
-def test_verdicts_after_the_end_change_nothing():
-    job = Job()
-    task = job.add_task(routines(run=done))
-    ended(job)
-    for verdict in STRENGTH:
-        getattr(task, verdict)()
-    passes()
-    assert (job.state, task.state) == (JobState.DONE, TaskState.FINISHED)
 
 
 def test_a_oneshot_obeys_its_verdicts_too(pauses):

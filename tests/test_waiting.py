@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import gevent
 import pytest
 from gevent.event import Event as GeventEvent
@@ -276,6 +279,18 @@ def test_a_job_that_forgets_drops_each_task_at_its_end_and_finalizes_it_there():
     assert job.join()
     assert job.state is JobState.DONE
     assert job.tasks == ()
+
+
+def test_a_task_that_was_forgotten_is_not_held_on_to():
+    job = Job(forget=True)
+    keeper = job.add_task(routines(run=park))
+    job.run()
+    forgotten = weakref.ref(job.add_task(routines(None, done, done)))
+    passes(5)
+    gc.collect()
+    assert forgotten() is None
+    keeper.done()
+    assert job.join()
 
 
 def test_a_job_that_forgets_has_no_task_by_the_index_of_one_that_ended():
