@@ -42,6 +42,13 @@ def test_the_fan_out_that_fails_stops_the_others_and_clears_up_in_reverse_order(
     ]
 
 
+def test_every_room_of_the_balancer_is_in_its_readme() -> None:
+    balancer = ROOT / "examples" / "tcpbalancer"
+    readme = (balancer / "README.rst").read_text()
+    rooms = [path.name for path in balancer.glob("*.py") if path.name != "__init__.py"]
+    assert [room for room in rooms if f"``{room}``" not in readme] == []
+
+
 @pytest.mark.parametrize("clients", [0, 1, 25])
 def test_the_echo_server_answers_all_clients_of_its_self_test_and_stops(clients: int) -> None:
     said = output_of("examples.echo_server", "--self-test", str(clients))

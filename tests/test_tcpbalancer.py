@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import gevent
 import pytest
 from balancing import a_backend, a_server, connected, fill, nobody, outcomes, picture
 from connections import read_all
-from gevent.subprocess import PIPE, Popen
 from PIL import Image
 
 from examples.tcpbalancer import asking, backend, client, demo
@@ -213,31 +210,3 @@ def test_connections_are_between_the_least_and_the_most_and_both_occur(
     options = ["--proxy", "9", "--input", str(tmp_path / "in"), "-w", "1", "--dry-run"]
     client.main([*options, "--minconns", "2", "--maxconns", "4", "--times", "200"])
     assert set(used) == {2, 3, 4}
-
-
-def start(*arguments: str) -> Popen:
-    command = [sys.executable, "-m", *arguments]
-    return Popen(command, stdout=PIPE, stderr=PIPE, cwd=ROOT)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_backend_told_to_stop_leaves_its_clients_and_ends_well(number: signal.Signals) -> None:
-    with start("examples.tcpbalancer.backend", "--port", "0") as process:
-        said = process.stdout.readline().decode()
-        host, port = said.removeprefix("listening on ").strip().split(":")
-        stream = ConnManager((host, int(port)), codec=codec).connect()
-        stream.write_frame(Message(Resize(1, 2, 3, dry_run=True)))
-        assert stream.recv_frame().head == Result(1, "", 2, 3, 0.0, f"{host}:{port}")
-        process.send_signal(number)
-        assert stream.recv_frame() is None
-        stream.close()
-        assert process.wait(10) == 0
-        assert process.stderr.read() == b""
-
-
-@pytest.mark.parametrize("command", ["proxy", "backend", "client", "demo"])
-def test_each_command_has_help(command: str) -> None:
-    with start(f"examples.tcpbalancer.{command}", "--help") as process:
-        said = process.stdout.read().decode()
-        assert process.wait(10) == 0
-    assert f"python -m examples.tcpbalancer.{command}" in said

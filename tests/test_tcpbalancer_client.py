@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from examples.tcpbalancer.files import Outputs, pictures_below
 from examples.tcpbalancer.options import (
@@ -16,7 +18,9 @@ from examples.tcpbalancer.options import (
     client_parser,
     proxy_parser,
 )
-from examples.tcpbalancer.statistics import Statistics, percentile, size_text
+from examples.tcpbalancer.progress import Meter
+from examples.tcpbalancer.statistics import Statistics, percentile
+from examples.tcpbalancer.texts import printable, size_text
 
 CLIENT = ["--proxy", "4000", "--input", "in", "--output", "out", "-w", "100"]
 
@@ -35,8 +39,14 @@ def test_pictures_are_found_by_name_or_by_first_bytes_and_links_are_not_followed
 
 def test_results_below_the_input_directory_are_no_originals(tmp_path: Path) -> None:
     Outputs(tmp_path / "out").write(Path("a.jpg"), 1, 1, "JPEG", b"x")
-    assert pictures_below(tmp_path, without=tmp_path / "out") == []
+    assert pictures_below(tmp_path, without=tmp_path / "out" / ".." / "out") == []
     assert len(pictures_below(tmp_path)) == 1
+
+
+def test_a_pipe_is_no_picture_whatever_its_name(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe")
+    assert pictures_below(tmp_path) == []
 
 
 def test_an_empty_directory_has_no_pictures_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
@@ -157,6 +167,41 @@ def test_failures_are_counted_apart_with_their_reasons() -> None:
 
 def test_statistics_of_nothing_can_be_shown() -> None:
     assert dict(Statistics().rows())["requests"] == "0"
+
+
+HOSTILE = "[/b] \x1b[2J \udcff"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_strangers_words_neither_steer_the_terminal_nor_break_the_output(terminal: bool) -> None:
+    statistics = Statistics()
+    statistics.refused(HOSTILE, HOSTILE)
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    console = Console(file=out, force_terminal=terminal, color_system=None, width=120)
+    with Meter("drawing", 1, console) as meter:
+        meter.step(HOSTILE)
+    console.print(statistics.table())
+    out.flush()
+    said = out.buffer.getvalue().decode()
+    assert "[/b] ?[2J ?" in said
+    assert "\x1b[2J" not in said
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(True, 0), (False, 10)])
+def test_progress_is_a_bar_on_a_terminal_and_a_few_lines_elsewhere(
+    terminal: bool, lines: int
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, color_system=None)
+    with Meter("drawing", 100, console) as meter:
+        for _ in range(100):
+            meter.step("x")
+    assert abs(out.getvalue().count(" of 100") - lines) <= 1
+    assert ("100/100" in out.getvalue()) == terminal
+
+
+def test_what_can_be_shown_is_shown_as_it_is() -> None:
+    assert printable("Übung 1: a/b-30x20.jpg [x]") == "Übung 1: a/b-30x20.jpg [x]"
 
 
 def test_sizes_are_written_for_people() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from examples.tcpbalancer import resizing
 from examples.tcpbalancer.options import backend_parser, set_up_logging
 from examples.tcpbalancer.protocol import MAX_FRAME, Refusal, Resize, Result, codec
 from examples.tcpbalancer.resizing import Refused, Resized
-from examples.tcpbalancer.serving import serve
+from examples.tcpbalancer.serving import new_connection, serve
 from gowork import ChannelClosed, Job, PingPong, Task
 from gowork.net.managers import ConnManager
 from gowork.net.messages import Message, MessageError
@@ -73,7 +74,7 @@ def answer(request: Resize, picture: memoryview, resizer: Resizer, name: str) ->
 
 def connection_job(manager: ConnManager, resizer: Resizer, name: str) -> Job:
     """The job of one client: accept it, then read, resize and write until it has enough."""
-    job = Job(name="connection")
+    job = new_connection(manager)
     requests: PingPong[Any] = job.pingpong()
     replies: PingPong[Any] = job.pingpong()
 
@@ -91,11 +92,6 @@ def connection_job(manager: ConnManager, resizer: Resizer, name: str) -> Job:
         reader.progress()  # it was this end that kept it waiting
         task.tick()
 
-    def log_end(error: Any) -> None:
-        job.log(1, "gave up a connection: %s", error)
-
-    job.with_shutdown(log_end)
-    job.add_oneshot_task(manager.accept_task)
     reader = job.add_task(manager.read_task(requests), name="reader", idle_timeout=IDLE)
     job.add_task(manager.write_task(replies), name="writer")
     job.add_task(lambda _: (None, resize, None), name="resizer")
@@ -106,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a backend until it is told to stop; the exit status."""
     options = backend_parser().parse_args(arguments)
     set_up_logging(options.loglevel)
-    Image.MAX_IMAGE_PIXELS = resizing.MAX_PIXELS  # from where Pillow itself begins to refuse
+    Image.MAX_IMAGE_PIXELS = resizing.MAX_PIXELS
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow is to refuse, too
     manager = ConnManager(options.port, codec=codec, max_frame=MAX_FRAME)
     resizer = Resizer()
 

@@ -25,6 +25,7 @@ from examples.tcpbalancer.options import check_client, client_parser, set_up_log
 from examples.tcpbalancer.progress import Meter
 from examples.tcpbalancer.protocol import MAX_FRAME, codec
 from examples.tcpbalancer.statistics import Statistics
+from examples.tcpbalancer.texts import printable
 from gowork import IdleTimeout, Job, JobState
 from gowork.net.frames import FrameError
 from gowork.net.managers import ConnManager
@@ -152,7 +153,7 @@ def _resize_all(options: Namespace, paths: Sequence[Path], outputs: Outputs | No
             client.resize(options.input, paths, connections)
     client.statistics.stop()
     for outcome in failed:
-        console.print(f"{outcome.request.name}: {outcome.failure}, {outcome.message}", markup=False)
+        print(printable(f"{outcome.request.name}: {outcome.failure}, {outcome.message}"))
     console.print(client.statistics.table())
     return 1 if failed else 0
 

@@ -29,6 +29,7 @@ from examples.tcpbalancer.resizing import fitted
 from examples.tcpbalancer.sheets import Card, contact_sheet
 from examples.tcpbalancer.signals import until_a_signal
 from examples.tcpbalancer.statistics import Statistics
+from examples.tcpbalancer.texts import printable
 from gowork import Job, JobState, Task
 
 __all__ = ["Demo", "main", "problem_of", "run"]
@@ -179,7 +180,7 @@ def run(directory: Path, samples: Sequence[Sample] = SAMPLES) -> int:
     elif job.state is JobState.DONE:
         problems.append("stopped before the end")
     for problem in problems:
-        print(f"wrong: {problem}")
+        print(printable(f"wrong: {problem}"))
     verdict = "something was wrong" if problems else "everything was right"
     print(f"{verdict}, after {time.monotonic() - started:.1f} s")
     return 1 if problems else 0

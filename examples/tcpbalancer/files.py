@@ -19,9 +19,10 @@ def pictures_below(directory: Path, without: Path | None = None) -> list[Path]:
     """
     if not directory.is_dir():
         raise NotADirectoryError(f"{directory} is no directory")
+    left_out = None if without is None else without.resolve()
     found = []
     for place, directories, names in os.walk(directory, onerror=_raise):
-        directories[:] = [name for name in directories if Path(place, name) != without]
+        directories[:] = [name for name in directories if Path(place, name).resolve() != left_out]
         found += [Path(place, name) for name in names]
     return sorted(path for path in found if not path.is_symlink() and _is_picture(path))
 
@@ -31,10 +32,15 @@ def _raise(error: OSError) -> None:
 
 
 def _is_picture(path: Path) -> bool:
+    if not path.is_file():  # a named pipe would wait for somebody to write
+        return False
     if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
-        return path.is_file()
-    with path.open("rb") as file:
-        return file.read(8).startswith(MAGICS)
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(MAGICS)
+    except OSError:
+        return True  # nobody can tell; that it is unreadable will be its outcome
 
 
 class Outputs:

@@ -65,7 +65,7 @@ class Server:
         if self._process is None:
             return
         self._process.stdout.close()
-        if self._process.poll() is not None:
+        if self._process.returncode is not None:
             return
         self._process.terminate()
         try:

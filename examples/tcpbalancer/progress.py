@@ -7,6 +7,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from examples.tcpbalancer.texts import printable
+
 __all__ = ["Meter"]
 
 
@@ -27,7 +29,7 @@ class Meter:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             auto_refresh=False,
             disable=not console.is_terminal,
@@ -50,7 +52,7 @@ class Meter:
     def step(self, note: str = "") -> None:
         """One more step is done; *note* says which."""
         self._done += 1
-        self._bar.update(self._task, advance=1, note=note, refresh=True)
+        self._bar.update(self._task, advance=1, note=printable(note), refresh=True)
         tenth = 10 * self._done // max(1, self._total)
         if not self._console.is_terminal and tenth != self._shown:
             self._shown = tenth

@@ -11,10 +11,9 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from examples.tcpbalancer.options import Address, proxy_parser, set_up_logging
-from examples.tcpbalancer.serving import serve
+from examples.tcpbalancer.serving import new_connection, serve
 from gowork import Job, Task
 from gowork.net.managers import ConnManager
 from gowork.net.relays import relay
@@ -69,11 +68,7 @@ def connection_job(manager: ConnManager, upstreams: Upstreams) -> Job:
         relay(task.job, client, upstream, idle_timeout=IDLE)
         task.done()
 
-    def log_end(error: Any) -> None:
-        job.log(1, "gave up a connection: %s", error)
-
-    job = Job(name="connection").with_shutdown(log_end)
-    job.add_oneshot_task(manager.accept_task)
+    job = new_connection(manager)
     job.add_task(lambda _: (None, balance, None), name="balance")
     return job
 

@@ -10,7 +10,7 @@ from examples.tcpbalancer.signals import until_a_signal
 from gowork import Job, JobState, Task
 from gowork.net.managers import ConnManager
 
-__all__ = ["accepting", "serve"]
+__all__ = ["accepting", "new_connection", "serve"]
 
 MakeJob = Callable[[], Job]
 Routines = tuple[Any, Any, Any]
@@ -37,6 +37,17 @@ def serve(manager: ConnManager, make_job: MakeJob) -> int:
         return 0
     print(f"stopped by an error: {server.interrupted_by.error!r}", file=sys.stderr)
     return 1
+
+
+def new_connection(manager: ConnManager) -> Job:
+    """The job of one client of *manager*, which it waits for; more tasks are to be added."""
+
+    def log_end(error: Any) -> None:
+        job.log(1, "gave up a connection: %s", error)
+
+    job = Job(name="connection").with_shutdown(log_end)
+    job.add_oneshot_task(manager.accept_task)
+    return job
 
 
 def accepting(manager: ConnManager, make_job: MakeJob) -> Callable[[Job], Routines]:

@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["Statistics", "percentile", "size_text"]
+from examples.tcpbalancer.texts import printable, size_text
+
+__all__ = ["Statistics", "percentile"]
 
 
 def percentile(values: Sequence[float], part: float) -> float:
@@ -17,15 +20,6 @@ def percentile(values: Sequence[float], part: float) -> float:
     if not values:
         return 0.0
     return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]
-
-
-def size_text(size: float) -> str:
-    """*size* bytes as people write it."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 class Statistics:
@@ -100,7 +94,7 @@ class Statistics:
 
     def table(self) -> Table:
         """Everything as a table to print."""
-        table = Table("statistics", "", title_justify="left", show_lines=False)
+        table = Table("statistics", "")
         for name, value in self.rows():
-            table.add_row(name, value)
+            table.add_row(Text(printable(name)), Text(printable(value)))
         return table
