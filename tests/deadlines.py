@@ -18,6 +18,7 @@ from gevent.util import format_run_info
 from greenlet import getcurrent
 
 LAST_RESORT = 15.0  # seconds after the deadline
+LINES = 300  # of the stacks that are shown
 
 
 class DeadlineExceeded(BaseException):
@@ -35,8 +36,11 @@ def deadline(seconds: float, stderr: int) -> Iterator[None]:
     expired: list[DeadlineExceeded] = []
 
     def expire(_number: int, _frame: FrameType | None) -> None:
-        stacks = "\n".join(format_run_info()) if not expired else "the same, still running"
-        expired.append(DeadlineExceeded(f"not over after {seconds} seconds\n{stacks}"))
+        if not expired:
+            expired.append(DeadlineExceeded(f"not over after {seconds} seconds"))
+            signal.setitimer(signal.ITIMER_REAL, 0)  # with very many greenlets this takes a while
+            expired[0].add_note("\n".join(format_run_info()[:LINES]))
+            signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
         hub = gevent.get_hub()
         if getcurrent() is not hub:
             raise expired[0]
@@ -44,7 +48,7 @@ def deadline(seconds: float, stderr: int) -> Iterator[None]:
 
     former = signal.signal(signal.SIGALRM, expire)
     faulthandler.dump_traceback_later(seconds + LAST_RESORT, exit=True, file=stderr)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
