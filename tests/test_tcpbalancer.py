@@ -12,8 +12,8 @@ from balancing import a_backend, a_server, connected, fill, nobody, outcomes, pi
 from connections import read_all
 from PIL import Image
 
-from examples.tcpbalancer import asking, backend, client, demo
-from examples.tcpbalancer.pictures import SAMPLES
+from examples.tcpbalancer import asking, backend, client, demo, scenes
+from examples.tcpbalancer.pictures import SAMPLES, Sample, written
 from examples.tcpbalancer.protocol import Refusal, Resize, Result, codec
 from examples.tcpbalancer.resizing import fitted
 from gowork.net.managers import ConnManager
@@ -35,6 +35,24 @@ def test_the_demo_resizes_what_can_be_resized_and_draws_a_contact_sheet(
     with Image.open(tmp_path / "contact-sheet.png") as sheet:
         assert sheet.format == "PNG"
     assert len([path for path in (tmp_path / "resized").rglob("*") if path.is_file()]) == 17
+
+
+def test_the_demo_believes_no_result_that_it_has_not_opened(tmp_path: Path) -> None:
+    sample = Sample("a.jpg", scenes.sea, (960, 720))
+    (original,) = written(tmp_path, (sample,))
+    request = asking.Request(0, tmp_path, Path("a.jpg"))
+
+    def problem(picture: Image.Image, kind: str = "JPEG") -> str:
+        picture.save(tmp_path / "result", kind)
+        outcome = asking.Outcome(request, result=tmp_path / "result", size=(480, 360))
+        return demo.problem_of(tmp_path, sample, outcome)
+
+    right = Image.open(original).resize((480, 360))
+    assert problem(right) == ""
+    assert "PNG" in problem(right, "PNG")
+    assert "(480, 361)" in problem(right.resize((480, 361)))
+    assert "something else" in problem(scenes.dunes((480, 360)))
+    assert demo.problem_of(tmp_path, sample, None) == "there is no outcome"
 
 
 def test_one_bad_picture_costs_nobody_else_anything(tmp_path: Path) -> None:

@@ -101,17 +101,12 @@ class Demo:
 
     def problems(self) -> list[str]:
         """What is wrong with the results, a line for each."""
-        found = {outcome.request.name.as_posix(): outcome for outcome in self.outcomes}
-        problems = []
-        for sample in self.samples:
-            outcome = found.get(sample.path)
-            problem = (
-                "there is no outcome"
-                if outcome is None
-                else problem_of(self.originals, sample, outcome)
-            )
-            if problem:
-                problems.append(f"{sample.path}: {problem}")
+        found = self._found()
+        problems = [
+            f"{sample.path}: {problem}"
+            for sample in self.samples
+            if (problem := problem_of(self.originals, sample, found.get(sample.path)))
+        ]
         if len(self.outcomes) != len(self.samples):
             problems.append(f"{len(self.outcomes)} outcomes for {len(self.samples)} pictures")
         return problems
@@ -122,16 +117,22 @@ class Demo:
             f"{statistics.requests} pictures, {statistics.ok} resized and {statistics.failed}"
             f" refused, by {len(statistics.backends)} backends in {statistics.seconds:.1f} s"
         )
-        found = {outcome.request.name.as_posix(): outcome for outcome in self.outcomes}
+        found = self._found()
         cards = [
             _card(self.originals / sample.path, sample, found[sample.path])
             for sample in self.samples
+            if sample.path in found
         ]
         contact_sheet(cards, "Before and after the balancer", summary, self.sheet)
 
+    def _found(self) -> dict[str, Outcome]:
+        return {outcome.request.name.as_posix(): outcome for outcome in self.outcomes}
 
-def problem_of(originals: Path, sample: Sample, outcome: Outcome) -> str:
+
+def problem_of(originals: Path, sample: Sample, outcome: Outcome | None) -> str:
     """What is wrong with *outcome*, if anything: the result is opened, not believed."""
+    if outcome is None:
+        return "there is no outcome"
     if sample.oddity == "broken":
         return "" if outcome.failure == "DAMAGED" else f"not seen to be broken: {outcome.failure}"
     if outcome.failure is not None or outcome.result is None:
