@@ -209,6 +209,14 @@ def test_an_alarm_on_the_real_loop_leaves_no_timer():
     assert len(Census().watchers) == len(before)
 
 
+@pytest.mark.parametrize("after", [0.0, 0.0004, 0.001])
+def test_less_than_a_millisecond_is_no_trouble_on_any_loop(after):
+    alarm, fired = Alarm(gevent.get_hub().loop), gevent.event.Event()
+    alarm.watch(clocks.time.monotonic() + after, lambda now: fired.set())
+    assert fired.wait(10)
+    gevent.spawn(idle_clock().pause, Waiter(), after).get()
+
+
 # IdleClock
 
 

@@ -254,6 +254,14 @@ def test_notices_may_be_asked_for_in_the_middle():
     assert job.join()
 
 
+def test_a_job_ends_although_the_channel_of_its_notices_was_closed():
+    job = Job()
+    job.task_done_notify().close()
+    job.spawn(int)
+    assert ended(job).state is JobState.DONE
+    assert list(job.task_done_notify()) == []
+
+
 def test_the_job_is_told_of_to_all_who_ask():
     job, task = parked()
     assert job.job_done_notify() is job.run()

@@ -120,3 +120,13 @@ def test_verdicts_after_the_end_change_nothing():
         getattr(task, verdict)()
     passes()
     assert (job.state, task.state) == (JobState.DONE, TaskState.FINISHED)
+
+
+def test_finish_job_in_init_finishes_its_task():
+    notes = []
+    job = Job()
+    finisher = job.add_task(routines(lambda task: task.finish_job(), noting(notes, "run")))
+    later = job.add_task(routines(noting(notes, "init"), done))
+    assert ended(job).state is JobState.DONE
+    assert (finisher.state, later.state) == (TaskState.FINISHED, TaskState.SKIPPED)
+    assert notes == []
