@@ -19,7 +19,7 @@ from typing import Any
 import gevent
 from gevent.hub import Waiter
 
-__all__ = ["Alarm", "IdleClock", "as_seconds", "idle_clock"]
+__all__ = ["Alarm", "IdleClock", "as_seconds", "give_way", "idle_clock"]
 
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.1
@@ -164,6 +164,17 @@ class IdleClock(_Heap):
         for _, waiter in self._pop_due():
             self._loop.run_callback(waiter.switch, None)
         self._arm()
+
+
+def give_way() -> None:
+    """Block for one whole pass of the loop: callbacks, I/O and timers.
+
+    ``gevent.sleep(0)`` only queues behind the callbacks, and the loop runs fifty of those
+    before it looks at its timers again.
+    """
+    hub = gevent.get_hub()
+    with hub.loop.timer(0) as timer:  # type: ignore[attr-defined]
+        hub.wait(timer)
 
 
 def idle_clock(hub: Any = None) -> IdleClock:

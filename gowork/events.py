@@ -13,12 +13,16 @@ from typing import Any
 
 import gevent
 from gevent.hub import Waiter
+from gevent.monkey import get_original
 from zope.interface import implementer
 
 from gowork.interfaces import IEvent
 from gowork.scopes import checkpoint
 
 __all__ = ["Event"]
+
+# Threads by their native identity: a monkey-patched process counts greenlets.
+get_ident = get_original("_thread", "get_ident")
 
 
 @implementer(IEvent)
@@ -29,10 +33,11 @@ class Event:
     takes it like one of gevent's own events.
     """
 
-    __slots__ = ("__weakref__", "_happened", "_links")
+    __slots__ = ("__weakref__", "_happened", "_links", "_thread")
 
     def __init__(self) -> None:
         self._happened = False
+        self._thread = get_ident()
         self._links: dict[Callable[[Any], object], Any] = {}
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -83,16 +88,20 @@ class Event:
         if self._happened:
             return True
         waiter: Waiter[Any] = Waiter()
-        wake = waiter.switch
-        timer = None
+        wake, loop = waiter.switch, waiter.hub.loop
+        watchers: list[Any] = []
         self.rawlink(wake)
         try:
             if timeout is not None:
-                timer = gevent.get_hub().loop.timer(max(0.0, timeout))
-                timer.start(wake, None)
+                watchers.append(loop.timer(max(0.0, timeout)))
+            if self._thread != get_ident():
+                # Our loop may have nothing else to wait for: it is not dead, it will be told.
+                watchers.append(loop.async_())
+            for watcher in watchers:
+                watcher.start(wake, None)
             waiter.get()
         finally:
             self.unlink(wake)
-            if timer is not None:
-                timer.close()
+            for watcher in watchers:
+                watcher.close()
         return self._happened

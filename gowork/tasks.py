@@ -15,12 +15,11 @@ import time
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
-import gevent
 from gevent import Greenlet, getcurrent
 from gevent.hub import Waiter
 from zope.interface import implementer
 
-from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, idle_clock
+from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, give_way, idle_clock
 from gowork.errors import AssertionFailed, StateError, VerdictMissing
 from gowork.events import Event
 from gowork.interfaces import ITask
@@ -227,14 +226,15 @@ class Task:
                 self._ticked = False
                 self._rest = None
                 pause = FIRST_PAUSE
+                if time.monotonic() - gave_way >= sys.getswitchinterval():
+                    give_way()
+                    gave_way = time.monotonic()
             elif not self._finished:
                 if job._state is not running:
                     raise job._stopped(self)
                 if self._rest is None:
                     self._complain(run)
                 pause = self._obey(pause)
-            if time.monotonic() - gave_way >= sys.getswitchinterval():
-                gevent.sleep(0)
                 gave_way = time.monotonic()
 
     def _obey(self, pause: float) -> float:
