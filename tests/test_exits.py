@@ -75,7 +75,7 @@ def test_an_exit_of_the_process_is_raised_once_out_of_a_with_block_that_failed()
 
 @pytest.mark.parametrize("callbacks", range(40, 50))
 def test_an_exit_of_the_process_is_never_lost_between_the_end_and_an_expiring_join(callbacks):
-    loop, raised = gevent.get_gevent.get_hub().loop, []
+    loop, raised = gevent.get_hub().loop, []
 
     def finalize(task):
         stall(0.02)  # longer than join will wait

@@ -20,25 +20,17 @@ pytestmark = [
 ]
 
 
-def wait_unless_reaped(pid):
-    try:
-        os.waitpid(pid, 0)
-    except ChildProcessError:  # libev has been quicker, as it once had children to watch
-        pass
-
-
-FORKS = {
-    "os.fork": (lambda: os.fork(), wait_unless_reaped),
-    "gevent.os.fork": (gevent.os.fork, lambda pid: gevent.os.waitpid(pid, 0)),
-}
+FORKS = {"os.fork": lambda: os.fork(), "gevent.os.fork_gevent": gevent.os.fork_gevent}
 
 
 @pytest.fixture(params=FORKS.values(), ids=list(FORKS))
 def family(request):
-    fork, wait = request.param
-    family = Family(fork)
+    family = Family(request.param)
     yield family
-    wait(family.pid)
+    try:
+        os.waitpid(family.pid, 0)
+    except ChildProcessError:  # a loop that once had children to watch reaps them all
+        pass
 
 
 class Family:

@@ -9,7 +9,7 @@ import gevent
 import pytest
 from gevent.event import Event as GeventEvent
 from greenlet import GreenletExit
-from makers import done, ended, noting, park, passes, raising, routines
+from makers import done, ended, nothing, noting, park, passes, raising, routines
 from small_tasks import Broken, blocks, states
 
 from gowork import Job, JobCancelled, JobState, TaskState, lifecycles
@@ -219,6 +219,14 @@ def test_when_the_end_is_published_nothing_of_the_job_lives():
     job.cancel()
     job.join()
     assert seen == [[True, True, True, None]]
+
+
+def test_a_task_that_wakes_at_the_gate_of_a_job_that_has_just_ended_leaves_no_timer():
+    job = Job()
+    job.add_task(routines(nothing, park), idle_timeout=60)
+    job.add_task(routines(None, lambda task: task.job.cancel()), idle_timeout=60)
+    ended(job)
+    assert job._alarm._timer is None
 
 
 def run_short(task):
