@@ -371,3 +371,12 @@ def test_cancel_and_finish_may_be_called_from_another_thread(call):
     in_a_thread(getattr(job, call))
     assert job.join()
     assert job.state is (JobState.DONE if call == "finish" else JobState.CANCELLED)
+
+
+def test_a_job_cancelled_in_another_thread_before_it_was_run_ends_as_well():
+    calls, error = [], ValueError()
+    job = Job().with_shutdown(calls.append)
+    job.spawn(int)
+    in_a_thread(lambda: job.cancel(error))
+    assert job.run().wait(5)
+    assert (job.state, calls) == (JobState.CANCELLED, [error])

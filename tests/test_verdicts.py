@@ -278,9 +278,10 @@ def test_no_verdict_is_an_error_that_names_the_function_and_says_what_to_call(ru
         assert f"task.{verdict}()" in str(error)
 
 
-def test_a_verdict_counts_for_one_call_only():
+@pytest.mark.parametrize("verdicts", [("tick",), ("tick", "idle"), ("park", "tick"), ("idle",)])
+def test_a_verdict_counts_for_one_call_only(verdicts):
     job = Job()
-    job.add_task(routines(run=saying("tick", ())))
+    job.add_task(routines(run=saying(verdicts, ())))
     assert type(ended(job).interrupted_by.error) is VerdictMissing
 
 
