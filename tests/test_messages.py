@@ -84,6 +84,7 @@ def test_a_codec_for_a_single_type_needs_no_union():
         memoryview(b"\0\0\0"),
         payload(b""),
         payload(b"\x92", claimed=2),
+        payload(msgspec.msgpack.encode(["Answer", 1]), claimed=100),
         payload(b"\x92", claimed=2**32 - 1),
         payload(b"\xc1"),
         payload(b"\xdd\xff\xff\xff\xff"),

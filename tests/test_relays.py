@@ -103,6 +103,18 @@ def test_who_leaves_before_its_reply_takes_its_upstream_connection_along(ends):
         server.recv(100)
 
 
+def test_what_a_slow_reader_has_not_taken_yet_still_arrives_when_the_relay_is_done(ends):
+    left, right, client, server = ends
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    left._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+    job = running(left, right)
+    server.sendall(bytes(200_000))
+    for peer in (client, server):
+        peer.shutdown(socket.SHUT_WR)
+    job.join()
+    assert read_all(client) == bytes(200_000)
+
+
 @pytest.mark.parametrize("first", ["client", "server"])
 def test_a_reset_is_passed_on_as_a_reset(ends, first):
     left, right, client, server = ends

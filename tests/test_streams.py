@@ -232,6 +232,18 @@ def test_a_writer_killed_before_its_turn_breaks_nothing(stream, peer):
     assert reader.get() == b"a" * MUCH
 
 
+def test_a_writer_killed_before_its_first_byte_breaks_nothing(stream):
+    stream._socket.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        while True:
+            stream._socket.send(bytes(65536))
+    stream._socket.settimeout(None)
+    writer = begun(stream.write_raw, b"more")
+    assert not writer.ready()
+    writer.kill()
+    assert stream.state is StreamState.OPEN
+
+
 def test_the_peers_reset_breaks_the_stream(stream, peer):
     Stream(peer).abort()
     with pytest.raises(ConnectionResetError) as caught:
@@ -389,6 +401,21 @@ def test_data_is_acknowledged_when_it_has_been_written(stream, peer):
         assert stream.bytes_out == len(framed(b"hello"))
         pingpong.close()
     assert read_all(peer) == framed(b"hello")
+
+
+def test_closing_the_pingpong_ends_writing_and_reading_goes_on(stream, peer):
+    inbox, outbox = PingPong(), PingPong()
+    with Job() as job:
+        job.add_task(read_task(inbox, stream, raw=True))
+        job.add_task(write_task(outbox, stream, raw=True))
+        job.run()
+        outbox.send(b"question")
+        outbox.close()
+        assert read_all(peer) == b"question"
+        peer.sendall(b"answer")
+        with inbox.recv() as data:
+            assert data == b"answer"
+        peer.close()
 
 
 def test_the_peers_reset_cancels_the_job(stream, peer):
