@@ -375,3 +375,22 @@ def test_an_exit_of_the_process_is_raised_in_the_main_greenlet_when_nobody_joins
         gevent.sleep(60)
     assert raised.value is error
     assert notes == ["finalize"]
+
+
+def test_of_two_exits_of_the_process_the_first_is_raised_and_both_are_kept():
+    first, second = KeyboardInterrupt(), SystemExit()
+
+    def exit_when_stopped(task):
+        try:
+            gevent.sleep(60)
+        finally:
+            raise second
+
+    job = Job()
+    job.add_task(routines(run=exit_when_stopped))
+    job.add_task(routines(run=raising(first)))
+    job.run()
+    with pytest.raises(KeyboardInterrupt) as raised:
+        job.join()
+    assert raised.value is first
+    assert job.errors == (first, second)
