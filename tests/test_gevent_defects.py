@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import gevent
 import pytest
 from makers import ended, routines
 from small_tasks import blocks, states
 
-from gowork import Job, JobState, TaskState
+from gowork import Job, JobState, Task, TaskState
 
 
 def named(names):
@@ -164,3 +166,13 @@ def test_what_users_give_a_job_to_call_never_runs_in_the_hub():
     assert len(callers) == 3
     assert gevent.get_hub() not in callers
     assert len(job.errors) == 1
+
+
+def test_a_job_starts_no_timer_that_its_loop_warns_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # libuv warns of what is shorter than a millisecond
+        for index in range(10):
+            job = Job().with_timeout(0.02)
+            job.add_task(routines(None, Task.idle), idle_timeout=0.0191 + index * 1e-4)
+
+            assert job.run().wait(5)

@@ -57,6 +57,18 @@ def test_a_task_that_cancels_its_job_without_a_verdict_of_its_own_is_cancelled()
     assert job.errors == (reason,)
 
 
+def test_a_task_that_cancels_its_job_and_is_done_is_cancelled():
+    def run(task):
+        job.cancel()
+        task.done()
+
+    job = Job()
+    task = job.add_task(routines(None, run))
+
+    assert ended(job).state is JobState.CANCELLED
+    assert task.state is TaskState.CANCELLED
+
+
 def test_a_task_may_finish_its_job_and_then_block():
 
     def run(task):

@@ -259,6 +259,26 @@ def test_a_tick_begins_the_pauses_again_from_the_shortest():
     assert pauses[-1] - pauses[0] < 0.4
 
 
+def test_a_tick_from_outside_begins_the_pauses_again_from_the_shortest():
+    calls = []
+
+    def run(task):
+        calls.append(time.monotonic())
+        if len(calls) == 40:
+            task.done()
+        elif len(calls) % 2:
+            gevent.get_hub().loop.run_callback(task.tick)
+        task.idle()
+
+    job = Job()
+    job.add_task(routines(None, run))
+
+    ended(job)
+
+    # Twenty first pauses; without the reset they would add up to more than a second.
+    assert calls[-1] - calls[0] < 0.7
+
+
 def test_idling_for_long_does_not_sleep_past_the_idle_timeout():
     job = Job()
     job.add_task(routines(None, lambda task: task.idle(3600)), idle_timeout=0.02)
