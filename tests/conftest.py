@@ -14,7 +14,7 @@ import pytest
 from deadlines import deadline
 from gevent import monkey
 from hypothesis import settings
-from leaks import Census, left_since
+from leaks import Census, left_since, sweep
 
 pytest_plugins = ["pytester"]
 
@@ -22,6 +22,7 @@ pytest_plugins = ["pytester"]
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 DEADLINE = 30.0  # seconds
+SHOWN = 10  # of the things that are left behind
 _stderr = pytest.StashKey[int]()
 
 # A machine under load is slow, not wrong; a build that fails must fail again.
@@ -84,9 +85,12 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
             yield
     finally:
         left = left_since(before)
+        if left:
+            sweep(before)
         del hub.exception_stream
     if left:
-        pytest.fail(f"{name} left behind:\n" + "\n".join(left), pytrace=False)
+        more = f"\n... {len(left)} in all" if len(left) > SHOWN else ""
+        pytest.fail(f"{name} left behind:\n" + "\n".join(left[:SHOWN]) + more, pytrace=False)
     if stream.getvalue() and not request.node.get_closest_marker("hub_prints"):
         pytest.fail(f"{name} made the hub print:\n{stream.getvalue()}", pytrace=False)
 

@@ -162,8 +162,9 @@ def test_the_fixture_fails_and_names_the_test_that_leaked(run_suite):
 def test_leaky():
     gevent.spawn(gevent.event.Event().wait)
 
-def test_innocent():
-    pass
+def test_the_next_one_finds_a_clean_hub():
+    with pytest.raises(gevent.exceptions.LoopExit):
+        gevent.event.Event().wait()
 """
     )
     result.assert_outcomes(passed=2, errors=1)
