@@ -70,6 +70,28 @@ def test_who_swallows_the_stop_once_and_returns_begins_no_other_run():
     assert job.state is JobState.DONE and states(job) == [TaskState.CANCELLED]
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["at the gate", "late"])
+@pytest.mark.parametrize("run", [None, park], ids=["no run", "run"])
+def test_an_init_that_swallows_the_stop_once_and_returns_goes_no_further(run, late):
+    def init(task):
+        try:
+            gevent.sleep(3600)
+        except BaseException:
+            task.park()
+
+    job = Job(grace=20)
+    if late:
+        job.add_task(routines(None, park))
+        started(job)
+    job.add_task(routines(init, run))
+    if not late:
+        job.add_task(routines(park))
+    began = time.monotonic()
+    started(job).cancel()
+    job.join()
+    assert time.monotonic() - began < 10 and not job.unstopped
+
+
 def test_who_swallows_the_stop_once_and_leaves_gowork_alone_is_stopped_by_the_second_delivery():
     deliveries = []
 
