@@ -62,7 +62,9 @@ class Census:
             and _root(one) is exempt[2]
         ]
         self.watchers = [
-            one for one in found if not isinstance(one, greenlet) and one.loop and one.active
+            one
+            for one in found
+            if not isinstance(one, greenlet) and one.loop and getattr(one, "active", False)
         ]
         self.pool_tasks = len(hub.threadpool)
         self.threads = {
