@@ -19,7 +19,7 @@ from typing import Any
 import gevent
 from gevent.hub import Waiter
 
-__all__ = ["Alarm", "IdleClock", "as_seconds", "give_way", "idle_clock"]
+__all__ = ["Alarm", "IdleClock", "as_seconds", "give_way", "idle_clock", "timer"]
 
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.1
@@ -37,6 +37,16 @@ def as_seconds(name: str, value: Any) -> float | None:
     if math.isnan(value) or value < 0:
         raise ValueError(f"{name} cannot be {value!r}: give 0 or more seconds")
     return None if math.isinf(value) else float(value)
+
+
+def timer(loop: Any, length: float) -> Any:
+    """A timer of *loop* for *length* seconds, not started: at once, or as the loop can.
+
+    A loop that counts milliseconds warns of shorter waits; those are made longer.
+    """
+    if length <= 0:
+        return loop.timer(0.0)
+    return loop.timer(max(length, getattr(loop, "approx_timer_resolution", 0.0)))
 
 
 class _Heap:
@@ -90,14 +100,14 @@ class _Heap:
         self._disarm()
         if self._entries:
             self._armed_for = self._entries[0][0]
-            self._timer = self._loop.timer(max(0.0, self._armed_for - time.monotonic()))
+            self._timer = timer(self._loop, self._armed_for - time.monotonic())
             self._timer.start(self._fired)
 
     def _disarm(self) -> None:
-        timer, self._timer, self._armed_for = self._timer, None, math.inf
-        if timer is not None:
-            timer.stop()
-            timer.close()
+        armed, self._timer, self._armed_for = self._timer, None, math.inf
+        if armed is not None:
+            armed.stop()
+            armed.close()
 
     def _fired(self) -> None:
         raise NotImplementedError
@@ -173,8 +183,8 @@ def give_way() -> None:
     before it looks at its timers again.
     """
     hub = gevent.get_hub()
-    with hub.loop.timer(0) as timer:  # type: ignore[attr-defined]
-        hub.wait(timer)
+    with timer(hub.loop, 0) as passing:
+        hub.wait(passing)
 
 
 def idle_clock(hub: Any = None) -> IdleClock:

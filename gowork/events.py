@@ -16,6 +16,7 @@ from gevent.hub import Waiter
 from gevent.monkey import get_original
 from zope.interface import implementer
 
+from gowork.clocks import timer
 from gowork.interfaces import IEvent
 from gowork.scopes import checkpoint
 
@@ -93,7 +94,7 @@ class Event:
         self.rawlink(wake)
         try:
             if timeout is not None:
-                watchers.append(loop.timer(max(0.0, timeout)))
+                watchers.append(timer(loop, timeout))
             if self._thread != get_ident():
                 # Our loop may have nothing else to wait for: it is not dead, it will be told.
                 watchers.append(loop.async_())

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gevent import get_hub
 from gevent.hub import Waiter
 
+from gowork.clocks import timer
+
 if TYPE_CHECKING:
     from gowork.channels import Channel
 
@@ -96,13 +98,13 @@ class Operation:
 
     def perform(self, timeout: float | None) -> Outcome | None:
         """The outcome; None if *timeout* seconds passed before. Zero never blocks."""
-        timer = None
+        limit = None
         try:
             preferred = self._start(take=timeout == 0)
             while self._outcome is None and timeout != 0 and not self._expired:
-                if timer is None and timeout is not None and timeout != math.inf:
-                    timer = self._hub.loop.timer(timeout)
-                    timer.start(self._expire)
+                if limit is None and timeout is not None and timeout != math.inf:
+                    limit = timer(self._hub.loop, timeout)
+                    limit.start(self._expire)
                 self._park(again=preferred)
                 self._hand_over()
                 if preferred and self._outcome is None:
@@ -115,8 +117,8 @@ class Operation:
             raise
         finally:
             self._leave()
-            if timer is not None:
-                timer.close()
+            if limit is not None:
+                limit.close()
             # An outcome knows its entry, which knows us: let the value go without the collector.
             self._outcome, self._entries = None, ()
 
