@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from gevent import Greenlet, getcurrent
 from gevent.event import Event
 
+from gowork.clocks import countable
 from gowork.errors import Cancelled, FinalizeTimeout
 
 __all__ = ["Call", "Unstopped", "deliver", "run_bounded", "stop_all"]
@@ -65,7 +66,7 @@ def stop_all(
     The first delivery has been made. Blocks for twice *grace* seconds at most.
     """
     began = time.monotonic()
-    if quiet.wait(grace) or not goes_on():
+    if quiet.wait(countable(grace)) or not goes_on():
         return []
     second = time.monotonic()
     while True:
@@ -73,7 +74,7 @@ def stop_all(
             deliver(greenlet, reason)
         # grace is a number here: an endless first wait has not ended.
         left = (grace or 0.0) - (time.monotonic() - second)
-        if quiet.wait(min(REDELIVERY, max(0.0, left))) or not goes_on():
+        if quiet.wait(countable(min(REDELIVERY, max(0.0, left)))) or not goes_on():
             return []
         if time.monotonic() - second >= (grace or 0.0):
             waited = time.monotonic() - began
@@ -141,7 +142,7 @@ def _watch(
         bound = None if limit is None else since + limit - time.monotonic()
         if worker.call is None:
             bound = REDELIVERY  # the time counts from the first call's begin
-        greenlet.join(bound if bound is None else max(0.0, bound))
+        greenlet.join(bound if bound is None else countable(max(0.0, bound)))
         if greenlet.dead:
             return True
         if limit is None or worker.call is None or worker.since != since:
@@ -151,7 +152,7 @@ def _watch(
         worker.failed(worker.call.task, overrun)
         while True:
             deliver(greenlet, overrun)
-            greenlet.join(REDELIVERY if grace is None else min(REDELIVERY, grace))
+            greenlet.join(countable(REDELIVERY if grace is None else min(REDELIVERY, grace)))
             if greenlet.dead:
                 return True
             if grace is not None and time.monotonic() - since >= limit + grace:

@@ -113,7 +113,7 @@ class IJob(Interface):
     def add_oneshot_task(routines, *, name=None):
         """Add the task that must be done before any other begins."""
 
-    def spawn(function, *args, **kwargs):
+    def spawn(function, /, *args, **kwargs):
         """Add a task that calls *function* once and keeps what it returns."""
 
     def run():

@@ -16,6 +16,7 @@ from gowork.clocks import as_seconds
 from gowork.endings import Unstopped
 from gowork.errors import Cancelled, JobCancelled, StateError
 from gowork.events import Event
+from gowork.homes import Home
 from gowork.interfaces import IJob
 from gowork.joins import wait_out
 from gowork.lifecycles import ENDED, Lifecycle
@@ -104,14 +105,18 @@ class Job(Lifecycle):
         :raises StateError: if there is one already, or the others have begun.
         :raises TypeError: if *routines* has no routines.
         """
+        self._require_no_oneshot()
+        made = routines_from(routines, self)
+        self._require_no_oneshot()  # its factory may have been busy
+        self._oneshot = self._add(made, name or name_of(routines), None, index=0)
+        return self._oneshot
+
+    def _require_no_oneshot(self) -> None:
         self._require_open("add_oneshot_task", JobState.NEW, JobState.WAITING)
         if self._oneshot is not None:
             raise StateError(self._state, "add_oneshot_task", "the job has its oneshot")
-        task = self._add(routines_from(routines, self), name or name_of(routines), None, index=0)
-        self._oneshot = task
-        return task
 
-    def spawn(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Task:
+    def spawn(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
         """Add a task that calls ``function(*args, **kwargs)`` once.
 
         What it returns is the task's ``result``; it is not given the task, which is
@@ -195,6 +200,7 @@ class Job(Lifecycle):
         """
         self._require_open("with_shutdown", JobState.NEW)
         self._handler = _require_callable("a shutdown handler", handler)
+        self._home = Home()  # where it is called, should the job be cancelled before it is run
         return self
 
     def with_error_wrapper(self, wrapper: Callable[[Any], Any]) -> Job:
@@ -217,7 +223,7 @@ class Job(Lifecycle):
         return self._done
 
     def run_in_background(self) -> Event:
-        """Start the job; an event set when its oneshot has finished, or it has ended without.
+        """Start the job; an event set when its oneshot has finished, or it ended without.
 
         :raises StateError: if there is no oneshot.
         """
@@ -354,9 +360,9 @@ class Job(Lifecycle):
         return self._done
 
     def task_done_notify(self) -> Channel[Task]:
-        """A channel of the tasks as they end, each once; closed when the job has ended.
+        """A channel of the tasks as they end, each once, unread ones kept; the same each time.
 
-        Those that nobody has received stay in it; it is the same channel at each call.
+        It is closed when the job has ended.
         """
         if self._notices is None:
             self._notices = Channel(math.inf, name=f"{self.name} task done")
@@ -375,10 +381,7 @@ class Job(Lifecycle):
         self._logger = None if logger is None else logs.require_logger(logger)
 
     def log(self, level: int, message: str, *args: Any) -> None:
-        """Write *message* ``%`` *args* if *level* is at most the log level (0 always).
-
-        Never blocks, never raises, in whatever state the job is.
-        """
+        """Write *message* ``%`` *args* if *level* is at most the log level; never raises."""
         logs.write(self._logger, level, message, args, self, current_task())
 
     def _require_open(self, given: str, *states: JobState) -> None:

@@ -87,6 +87,7 @@ class Lifecycle:
         self._joining = 0
 
         self._home: Home | None = None  # there is one when the job has greenlets
+        self._alarm: Alarm | None = None
 
     def _move(self, given: JobGiven) -> None:
         self._state = step(self._state, given)
@@ -95,8 +96,9 @@ class Lifecycle:
 
     def _begin(self) -> None:
         """Start a NEW job in the hub of this thread."""
+        self._home = None  # a NEW job's is only where its shutdown handler would be called
         self._settle_in()
-        if self._timeout is not None:
+        if self._timeout is not None and self._alarm is not None:
             self._alarm.watch(time.monotonic() + self._timeout, self._overdue)
         if self._prerequisites:
             self._move(JobGiven.WAIT)
@@ -110,6 +112,7 @@ class Lifecycle:
         """From now on the job belongs to the hub of this thread."""
         if self._home is None:
             self._home = Home()
+        if self._alarm is None:
             self._group = Group()
             self._alarm = Alarm(self._home.loop)
             _under_way.add(self)
@@ -238,7 +241,7 @@ class Lifecycle:
         """Tell those who wait for *task*, and go on with what it held up."""
         if task._ended is not None:
             task._ended._set()
-        if self._notices is not None:
+        if self._notices is not None and not self._notices.closed:
             self._notices.send_nowait(task)
         if not self._forget:
             self._ended_so_far.append(task)
@@ -291,7 +294,7 @@ class Lifecycle:
         """Fix the end of the job, badly if there is an error; nothing begins from here on."""
         never_began = task is not None and task._state is TaskState.PENDING
         self._move(JobGiven.DECIDE)
-        if self._home is not None:
+        if self._alarm is not None:
             self._alarm.close()
         if errors:
             self._record(task, errors[0])
@@ -382,7 +385,7 @@ class Lifecycle:
         return self._home is not None and self._home.is_a_copy()
 
     def _is_elsewhere(self) -> bool:
-        return self._home is not None and self._home.is_elsewhere()
+        return self._state is not JobState.NEW and bool(self._home and self._home.is_elsewhere())
 
 
 def _after_fork_in_child() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gevent import Timeout, getcurrent
 from gevent.hub import Hub
 
+from gowork.clocks import countable
 from gowork.errors import AssertionFailed, FinalizeTimeout
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Outcome:
         assert self.wrapper is not None
         late = FinalizeTimeout(f"the error wrapper took longer than {self._limit} s")
         # In the hub there is nothing to bound: what blocks there fails at once.
-        limit = None if isinstance(getcurrent(), Hub) else self._limit
+        limit = None if isinstance(getcurrent(), Hub) else countable(self._limit)
         try:
             with Timeout(limit, late):
                 wrapped = self.wrapper(error)

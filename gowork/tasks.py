@@ -199,7 +199,9 @@ class Task:
             if self._init is not None:
                 self._init(self)
                 gate = job._initialised(self)
-                if gate is not None:  # the other tasks' inits are no idleness of this one
+                if (
+                    gate is not None and not self._finished
+                ):  # the other tasks' inits are no idleness of this one
                     self._unwatch()
                     gate.wait()
                     self._watch()
