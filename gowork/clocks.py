@@ -135,6 +135,8 @@ class Alarm(_Heap):
     def close(self) -> None:
         """Watch nothing any more, now and for good."""
         self._closed = True
+        for entry in self._entries:
+            entry[2] = None
         self._entries.clear()
         self._live = 0
         self._disarm()

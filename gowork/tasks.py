@@ -199,13 +199,13 @@ class Task:
             if self._init is not None:
                 self._init(self)
                 gate = job._initialised(self)
-                if (
-                    gate is not None and not self._finished
-                ):  # the other tasks' inits are no idleness of this one
-                    self._unwatch()
+                if self._run is None:
+                    self._finished = True
+                elif gate is not None and not self._finished and job._stopped(self) is None:
+                    self._unwatch()  # the other tasks' inits are no idleness of this one
                     gate.wait()
                     self._watch()
-            if self._run is not None:
+            if self._run is not None and not self._finished:
                 self._recur(self._run)
         except BaseException as error:
             job._task_raised(self, error)
@@ -217,7 +217,7 @@ class Task:
         job = self.job
         running = JobState.RECURRENT_RUNNING if self.index else JobState.ONESHOT_RUNNING
         pause = FIRST_PAUSE
-        if self._rest is not None or self._ticked:  # a verdict that init has left
+        if job._state is running and (self._rest is not None or self._ticked):  # left by init
             pause = self._obey(pause)
         gave_way = time.monotonic()
         while not self._finished:
