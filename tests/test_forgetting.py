@@ -78,3 +78,17 @@ def test_a_job_that_forgets_gives_up_a_stubborn_finalizer():
     released.append(True)
     gevent.sleep(0.05)
     assert len(job.unstopped) == 1 and isinstance(job.interrupted_by.error, FinalizeTimeout)
+
+
+def test_a_task_given_up_while_a_finalizer_is_running_is_not_forgotten():
+    released = []
+    job = Job(forget=True, grace=0.02)
+    stubborn = job.add_task(routines(None, stubborn_until(released)))
+    job.add_task(routines(None, done, lambda task: gevent.sleep(0.2)))
+    job.run()
+    passes(5)
+    job.cancel()
+    job.join()
+    released.append(True)
+    gevent.sleep(0.05)
+    assert [each.task for each in job.unstopped] == [stubborn]
