@@ -14,8 +14,10 @@ from gevent import socket
 
 from examples.tcpbalancer import backend, proxy
 from examples.tcpbalancer.proxy import NoUpstream, Upstreams, connection_job
+from gowork import Job
 from gowork.net.managers import ConnManager
-from gowork.net.streams import Stream
+from gowork.net.relays import relay
+from gowork.net.streams import Stream, StreamState
 
 
 def answer_at_the_end(stream: Stream) -> None:
@@ -192,6 +194,22 @@ def test_silence_in_both_directions_is_given_up(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(proxy, "IDLE", 0.05)
     with through_a_proxy(echo) as sock, pytest.raises(ConnectionResetError):
         read_all(sock)
+
+
+def test_an_upstream_is_closed_although_the_job_ends_before_its_relay_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upstreams: list[Stream] = []
+
+    def relay_and_cancel(job: Job, client: Stream, upstream: Stream, **options: float) -> None:
+        relay(job, client, upstream, **options)
+        upstreams.append(upstream)
+        job.cancel()
+
+    monkeypatch.setattr(proxy, "relay", relay_and_cancel)
+    with through_a_proxy(echo) as sock:
+        assert read_all(sock) == b""
+        assert eventually(lambda: upstreams[0].state is StreamState.CLOSED)
 
 
 def test_many_connections_leave_nothing_behind() -> None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from examples.tcpbalancer.options import Address, proxy_parser, set_up_logging
-from examples.tcpbalancer.serving import new_connection, serve
+from examples.tcpbalancer.serving import Routines, new_connection, serve
 from gowork import Job, Task
 from gowork.net.managers import ConnManager
 from gowork.net.relays import relay
@@ -61,15 +61,26 @@ class Upstreams:
 def connection_job(manager: ConnManager, upstreams: Upstreams) -> Job:
     """The job of one client: accept it, connect to an upstream, pass bytes both ways."""
 
-    def balance(task: Task) -> None:
-        client: Stream = task.job.value
-        upstream = upstreams.connect()
-        task.job.log(1, "%s is passed on to %s", client.peer, upstream.peer)
-        relay(task.job, client, upstream, idle_timeout=IDLE)
-        task.done()
+    def balance(job: Job) -> Routines:
+        connected: list[Stream] = []
+
+        def run(task: Task) -> None:
+            client: Stream = job.value
+            upstream = upstreams.connect()
+            connected.append(upstream)
+            job.log(1, "%s is passed on to %s", client.peer, upstream.peer)
+            relay(job, client, upstream, idle_timeout=IDLE)
+            task.done()
+
+        def finalize(task: Task) -> None:
+            # The relay closes it; but the job may end before the relay has begun.
+            for upstream in connected:
+                upstream.close()
+
+        return None, run, finalize
 
     job = new_connection(manager)
-    job.add_task(lambda _: (None, balance, None), name="balance")
+    job.add_task(balance)
     return job
 
 

@@ -10,7 +10,7 @@ from examples.tcpbalancer.signals import until_a_signal
 from gowork import Job, JobState, Task
 from gowork.net.managers import ConnManager
 
-__all__ = ["accepting", "new_connection", "serve"]
+__all__ = ["Routines", "accepting", "new_connection", "serve"]
 
 MakeJob = Callable[[], Job]
 Routines = tuple[Any, Any, Any]
