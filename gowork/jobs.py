@@ -19,7 +19,7 @@ from gowork.events import Event
 from gowork.homes import Home
 from gowork.interfaces import IJob
 from gowork.joins import wait_out
-from gowork.lifecycles import ENDED, Lifecycle
+from gowork.lifecycles import DECIDED, ENDED, Lifecycle
 from gowork.outcomes import Interruption
 from gowork.pingpong import PingPong
 from gowork.routines import Routines, name_of, routines_from
@@ -248,7 +248,7 @@ class Job(Lifecycle):
         return self._end_by()
 
     def _end_by(self, *error: Any) -> bool:
-        if self._state is JobState.FINALIZING or self._state in ENDED:
+        if self._state in DECIDED or self._in_finalizer():
             return False
         if self._home is not None and self._home.is_elsewhere():
             self._home.call_soon(self._end_by, *error)
@@ -390,8 +390,8 @@ class Job(Lifecycle):
             raise StateError(self._state, given, "the job belongs to another thread's hub")
         if states and self._state not in states:
             raise StateError(self._state, given, f"only in {' or '.join(s.name for s in states)}")
-        if self._state is JobState.FINALIZING or self._state in ENDED:
-            raise StateError(self._state, given, "the end of the job has been decided")
+        if self._state in DECIDED or self._in_finalizer():
+            raise StateError(self._state, given, "the end is decided, or this is a finalizer")
 
 
 def _require_callable(what: str, candidate: Any) -> Any:

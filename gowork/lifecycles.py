@@ -7,9 +7,8 @@ when they have gone on. No method here that a task or a caller runs ever blocks.
 must wait (for prerequisites, for tasks to die, for clean-up calls) is done in
 greenlets of the job's own, which exist only when there is such a thing.
 
-From the moment the end is decided the state is FINALIZING; `_interruption` says which
-end it will be. A job that nothing interrupted and that owes no clean-up ends in the
-greenlet of its last task, without another greenlet.
+From the moment the end is decided the state is FINALIZING; `_outcome` says which end it
+will be. A job that owes no clean-up ends well in the greenlet of its last task.
 """
 
 from __future__ import annotations
@@ -35,14 +34,16 @@ from gowork.events import Event
 from gowork.gates import Gate
 from gowork.homes import Home
 from gowork.outcomes import Outcome
+from gowork.scopes import current_task
 from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
 from gowork.tasks import Task
 from gowork.windups import finalize, wind_up
 
-__all__ = ["ENDED", "Lifecycle"]
+__all__ = ["DECIDED", "ENDED", "Lifecycle"]
 
 RUNNING = frozenset({JobState.ONESHOT_RUNNING, JobState.RECURRENT_RUNNING})
 ENDED = frozenset({JobState.CANCELLED, JobState.DONE})
+DECIDED = ENDED | {JobState.FINALIZING}
 
 _under_way: set[Lifecycle] = set()
 
@@ -147,8 +148,7 @@ class Lifecycle:
         self._advance()
 
     def _advance(self) -> None:
-        assert self._gate is not None
-        if self._state is JobState.RECURRENT_RUNNING:
+        if self._gate is not None and self._state is JobState.RECURRENT_RUNNING:
             self._gate.advance()
             self._decide_if_all_done()
 
@@ -175,7 +175,7 @@ class Lifecycle:
         greenlet.rawlink(self._died)
         self._group.start(greenlet)
 
-    def _spawn(self, function: Callable[[], object], what: str) -> Greenlet[..., Any]:
+    def _spawn(self, function: Callable[[], object], what: str) -> Any:
         return self._settle_in().spawn(function, f"{self.name}/({what})")
 
     # What tasks report
@@ -229,11 +229,10 @@ class Lifecycle:
     def _over(self, task: Task) -> None:
         """*task*, which had begun, has ended; only its greenlet's last steps are left."""
         task._unwatch()
-        if task._greenlet is not None:
-            self._gone(task._greenlet)
+        self._gone(task._greenlet)
         self._ended(task)
 
-    def _gone(self, greenlet: Greenlet[..., Any]) -> None:
+    def _gone(self, greenlet: Any) -> None:
         if self._living.pop(greenlet, self) is not self and not self._living and self._quiet:
             self._quiet.set()
 
@@ -262,10 +261,9 @@ class Lifecycle:
             self._decide_if_all_done()
 
     def _decide_if_all_done(self) -> None:
-        if self._state is JobState.RECURRENT_RUNNING and not self._unfinished:
-            assert self._gate is not None
-            if self._gate.is_open:
-                self._decide()
+        done = self._gate is not None and self._gate.is_open and not self._unfinished
+        if done and self._state is JobState.RECURRENT_RUNNING:
+            self._decide()
 
     def _clear(self, task: Task) -> None:
         """Finalize a task that the job is to forget; a failure ends the job."""
@@ -338,8 +336,7 @@ class Lifecycle:
             if task._state is TaskState.RUNNING:
                 task._move(TaskGiven.STOP)
             self._over(task)
-        if unstopped:
-            self._living.clear()
+        self._living.clear()
 
     def _close_channels(self) -> None:
         for channel in list(self._channels.values()):
@@ -375,11 +372,14 @@ class Lifecycle:
         home = self._home or Home()
         home.call_soon(home.hub.handle_system_error, type(error), error)
 
-    # From elsewhere
-
     def _stopped(self, task: Task) -> Cancelled | None:
         """What *task* is to raise where it may stop, None while it may go on."""
         return None if self._state in RUNNING else Cancelled(self._outcome.interruption.error)
+
+    def _in_finalizer(self) -> bool:
+        """Whether a finalizer calls: of a job with ``forget`` they run beside its tasks."""
+        task = current_task()
+        return task is not None and task.job is self and task._greenlet is not getcurrent()
 
     def _is_a_copy(self) -> bool:
         return self._home is not None and self._home.is_a_copy()

@@ -71,12 +71,11 @@ def _handling(job: Any) -> Iterator[Call]:
 
 
 def _run(job: Any, calls: Iterator[Call]) -> None:
-    job._unstopped += tuple(
-        run_bounded(
-            calls,
-            job._finalize_timeout,
-            job._grace,
-            lambda run: job._spawn(run, "finalizer"),
-            job._clean_up_failed,
-        )
+    unstopped = run_bounded(
+        calls,
+        job._finalize_timeout,
+        job._grace,
+        lambda run: job._spawn(run, "finalizer"),
+        job._clean_up_failed,
     )
+    job._unstopped += tuple(unstopped)  # not above: while that blocks, others add theirs

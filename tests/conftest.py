@@ -18,6 +18,10 @@ from leaks import Census, left_since, sweep
 
 pytest_plugins = ["pytester"]
 
+# In a patched process that has used the threadpool gevent's own fork hangs in the child:
+# test_patched_forks.py forks from a fresh one instead.
+collect_ignore = ["test_forks.py"] if monkey.is_module_patched("threading") else []
+
 # The examples are not installed. At the end of the path: an installed gowork goes first.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 

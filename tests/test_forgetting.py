@@ -12,6 +12,7 @@ from gowork import (
     FinalizeTimeout,
     Job,
     JobState,
+    StateError,
 )
 
 
@@ -92,3 +93,22 @@ def test_a_task_given_up_while_a_finalizer_is_running_is_not_forgotten():
     released.append(True)
     gevent.sleep(0.05)
     assert [each.task for each in job.unstopped] == [stubborn]
+
+
+@pytest.mark.parametrize("end", [Job.cancel, Job.finish])
+def test_a_finalizer_beside_running_tasks_can_neither_end_the_job_nor_add_to_it(end):
+    refused = []
+
+    def finalize(task):
+        refused.append(end(task.job))
+        with pytest.raises(StateError, match="finalizer"):
+            task.job.spawn(done)
+
+    job = Job(forget=True)
+    other = job.add_task(routines(None, park))
+    job.add_task(routines(None, done, finalize))
+    job.run()
+    passes(5)
+    assert refused == [False] and job.state is JobState.RECURRENT_RUNNING
+    other.done()
+    assert job.join() and job.errors == ()

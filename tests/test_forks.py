@@ -17,10 +17,6 @@ from gowork import Cancelled, Channel, Job, JobState
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork"),
-    pytest.mark.skipif(
-        monkey.is_module_patched("threading"),
-        reason="a patched process that has used the threadpool hangs in gevent's own fork",
-    ),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
 
