@@ -13,6 +13,9 @@ from small_tasks import Broken, blocks, states
 
 from gowork import Channel, IdleTimeout, Job, JobState, JobTimeout, TaskState
 
+# Its tasks sleep for microseconds, of which libuv warns and makes a millisecond.
+pytestmark = pytest.mark.filterwarnings("ignore:libuv only supports millisecond:UserWarning")
+
 
 def counting_after(seconds):
     """A ``run`` that adds one to the job's value after *seconds*."""
