@@ -6,7 +6,6 @@ import time
 
 import gevent
 import pytest
-from gevent.event import Event as GeventEvent
 from makers import done, ended, in_a_thread, noting, park, passes, raising, routines
 from small_tasks import Broken, blocks, states
 
@@ -171,11 +170,11 @@ def test_a_job_lives_in_the_hub_of_the_thread_that_runs_it():
 
 
 def test_a_job_made_here_may_be_run_there_and_cancelled_from_here():
-    begun = GeventEvent()
     job = Job().with_timeout(60)  # else nothing of its own keeps that thread's loop alive
-    job.add_task(routines(lambda task: begun.set(), park))
+    task = job.add_task(routines(None, park))
     waiter = gevent.spawn(in_a_thread, lambda: job.run() and job.join())
-    begun.wait()
+    while task.state is TaskState.PENDING:  # gevent's event, set there, may not wake us here
+        gevent.sleep(0.001)
     job.cancel("from here")
     assert waiter.get() is True and job.interrupted_by == (None, "from here")
 
