@@ -1,6 +1,6 @@
 """Structured concurrency for gevent: jobs, their tasks, and the channels between them."""
 
-from gowork.channels import Channel, select
+from gowork.channels import Case, Channel, select
 from gowork.endings import Unstopped
 from gowork.errors import (
     AssertionFailed,
@@ -38,7 +38,7 @@ from gowork.logs import (
     toggle_logger,
 )
 from gowork.outcomes import Interruption
-from gowork.pingpong import PingPong
+from gowork.pingpong import Ping, PingPong
 from gowork.scopes import current_task
 from gowork.states import JobState, TaskState
 from gowork.tasks import Task
@@ -46,6 +46,7 @@ from gowork.tasks import Task
 __all__ = [
     "AssertionFailed",
     "Cancelled",
+    "Case",
     "Channel",
     "ChannelClosed",
     "ChannelTimeout",
@@ -68,6 +69,7 @@ __all__ = [
     "JobState",
     "JobTimeout",
     "NotAcknowledged",
+    "Ping",
     "PingPong",
     "StateError",
     "Task",

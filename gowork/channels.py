@@ -10,20 +10,17 @@ from typing import Any, Generic, TypeVar
 
 from gevent import Greenlet, get_hub
 from gevent.hub import Hub
-from gevent.monkey import get_original
 from zope.interface import implementer
 
 from gowork.errors import ChannelClosed, ChannelTimeout, StateError, WouldBlock
 from gowork.interfaces import IChannel
 from gowork.operations import Case, Entry, Item, Operation, Queue, seed, spare
 from gowork.scopes import checkpoint
+from gowork.threads import allocate_lock, get_ident
 
 __all__ = ["Case", "Channel", "seed", "select"]
 
 T = TypeVar("T")
-
-_allocate_lock = get_original("_thread", "allocate_lock")
-_get_ident = get_original("_thread", "get_ident")
 
 
 @implementer(IChannel)
@@ -40,7 +37,9 @@ class Channel(Generic[T]):
     The channel belongs to the hub in which it is first used. A greenlet that is killed
     or timed out in any operation loses no value: either it was handed over, or it is
     still the sender's, or it is in the channel, at the front if somebody has had it.
-    A value put back so counts in ``len()`` beyond the capacity.
+    A value put back so counts in ``len()`` beyond the capacity. (The exception: what a
+    receive that must not wait takes from a sender that is just being killed has been
+    received, although that ``send`` raises.)
 
     :raises TypeError: if *capacity* is neither an int nor ``math.inf``.
     :raises ValueError: if *capacity* is negative.
@@ -82,6 +81,7 @@ class Channel(Generic[T]):
         :raises ChannelTimeout: if the time is over; the value is still the caller's.
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if the channel belongs to another thread's hub.
+        :raises ValueError: if *timeout* is negative.
         """
         _check_timeout(timeout)
         checkpoint()
@@ -95,6 +95,7 @@ class Channel(Generic[T]):
         :raises ChannelTimeout: if the time is over.
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if the channel belongs to another thread's hub.
+        :raises ValueError: if *timeout* is negative.
         """
         _check_timeout(timeout)
         checkpoint()
@@ -127,6 +128,7 @@ class Channel(Generic[T]):
         :raises ChannelClosed: if the channel is closed, also while waiting.
         :raises StateError: if the channel has not been used in a hub yet, or belongs to
             the calling thread.
+        :raises Cancelled: if the caller is a task that must stop.
         """
         self._call_from_thread(self.send, value)
 
@@ -183,12 +185,13 @@ class Channel(Generic[T]):
 
     def _call_from_thread(self, fn: Callable[[Any], None], value: Any) -> None:
         """Call *fn(value)* in a greenlet of the channel's hub; block this thread until then."""
+        checkpoint()
         hub, doing = self._hub, "send_threadsafe"
         if hub is None or hub.loop is None:
             raise StateError("WITHOUT_HUB", doing, f"use {self!r} in its hub first")
-        if hub.thread_ident == _get_ident():
+        if hub.thread_ident == get_ident():
             raise StateError("IN_THE_THREAD_OF_ITS_HUB", doing, "use send()")
-        done = _allocate_lock()
+        done = allocate_lock()
         done.acquire()
         errors: list[BaseException] = []
 
@@ -233,7 +236,7 @@ class Channel(Generic[T]):
 
     def _enter(self, doing: str) -> None:
         """Be in the thread of the channel's hub; where that is refused, no hub is made."""
-        if self._hub is not None and self._hub.thread_ident != _get_ident():
+        if self._hub is not None and self._hub.thread_ident != get_ident():
             advice = "only send_threadsafe() may be called in another thread"
             raise StateError("BELONGS_TO_ANOTHER_HUB", doing, advice)
         self._hub = get_hub()
@@ -337,6 +340,7 @@ def select(
     :raises TypeError: if a case is neither from a channel nor None.
     :raises Cancelled: if the caller is a task that must stop.
     :raises StateError: if a channel belongs to another thread's hub.
+    :raises ValueError: if *timeout* is negative.
     """
     _check_timeout(timeout)
     for case in cases:

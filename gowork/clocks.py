@@ -19,7 +19,16 @@ from typing import Any
 import gevent
 from gevent.hub import Waiter
 
-__all__ = ["Alarm", "IdleClock", "as_seconds", "countable", "give_way", "idle_clock", "timer"]
+__all__ = [
+    "Alarm",
+    "IdleClock",
+    "as_seconds",
+    "countable",
+    "give_way",
+    "idle_clock",
+    "start_timer",
+    "timer",
+]
 
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.1
@@ -47,6 +56,13 @@ def timer(loop: Any, length: float) -> Any:
     if length <= 0:
         return loop.timer(0.0)
     return loop.timer(max(length, getattr(loop, "approx_timer_resolution", 0.0)))
+
+
+def start_timer(loop: Any, length: float, callback: Callable[..., object], *args: Any) -> Any:
+    """A :func:`timer` that has begun to run now, not when the loop last looked at its clock."""
+    started = timer(loop, length)
+    started.start(callback, *args, update=True)
+    return started
 
 
 def countable(length: float | None) -> float | None:
@@ -105,8 +121,8 @@ class _Heap:
         self._disarm()
         if self._entries:
             self._armed_for = self._entries[0][0]
-            self._timer = timer(self._loop, self._armed_for - time.monotonic())
-            self._timer.start(self._fired)
+            length = self._armed_for - time.monotonic()
+            self._timer = start_timer(self._loop, length, self._fired)
 
     def _disarm(self) -> None:
         armed, self._timer, self._armed_for = self._timer, None, math.inf
@@ -203,10 +219,9 @@ def give_way() -> None:
         hub.wait(passing)
 
 
-def idle_clock(hub: Any = None) -> IdleClock:
-    """The idle clock of *hub*, of this thread's if None; made at its first use."""
-    if hub is None:
-        hub = gevent.get_hub()
+def idle_clock() -> IdleClock:
+    """The idle clock of this thread's hub; made at its first use."""
+    hub: Any = gevent.get_hub()
     clock: IdleClock | None = getattr(hub, "gowork_idle_clock", None)
     if clock is None:
         clock = hub.gowork_idle_clock = IdleClock(hub.loop)

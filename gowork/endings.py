@@ -5,8 +5,9 @@ while it unwinds. But a second kill interrupts the ``finally`` that the first ha
 begun. So there are two rungs: *grace* seconds of peace, then another delivery every
 100 ms for *grace* seconds more. What still lives then is reported, with its stack.
 
-Clean-up calls run one behind the other in a greenlet that nobody else knows. Who
-overruns is stopped in the same way; if in vain, the rest goes on in another greenlet.
+Clean-up calls run one behind the other in a greenlet that nobody else knows. One that
+has had its time is stopped at once, and again every 100 ms for *grace* seconds; if in
+vain, the rest goes on in another greenlet.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ REDELIVERY = 0.1
 class Unstopped(NamedTuple):
     """What still lived when its job ended: a task, or a finalizer of it.
 
-    ``stack`` is where it stood, as text; ``seconds`` is how long it was waited for.
+    ``task`` is None for the shutdown handler and for the wait for prerequisites; ``stack``
+    is where it stood, as text; ``seconds`` is how long it was waited for.
     """
 
     task: Any
@@ -124,8 +126,6 @@ class _Worker:
             try:
                 call.context.run(call.function, call.argument)
             except BaseException as error:
-                if self.abandoned:
-                    return
                 if not (self.overrun and isinstance(error, Cancelled)):
                     self.failed(call.task, error)
             if self.abandoned or self.overrun:

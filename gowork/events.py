@@ -13,17 +13,14 @@ from typing import Any
 
 import gevent
 from gevent.hub import Waiter
-from gevent.monkey import get_original
 from zope.interface import implementer
 
-from gowork.clocks import timer
+from gowork.clocks import as_seconds, start_timer
 from gowork.interfaces import IEvent
 from gowork.scopes import checkpoint
+from gowork.threads import get_ident
 
 __all__ = ["Event"]
-
-# Threads by their native identity: a monkey-patched process counts greenlets.
-get_ident = get_original("_thread", "get_ident")
 
 
 @implementer(IEvent)
@@ -38,17 +35,20 @@ class Event:
 
     def __init__(self) -> None:
         self._happened = False
-        self._thread = get_ident()
+        self._thread = get_ident()  # where it will happen, as far as is known
         self._links: dict[Callable[[Any], object], Any] = {}
 
     def wait(self, timeout: float | None = None) -> bool:
         """True once it has happened; blocks until then.
 
         :param timeout: seconds to wait at most; when they have passed: False.
+        :raises TypeError: if *timeout* is no number.
+        :raises ValueError: if it is negative.
         :raises Cancelled: if the caller is a task that must stop.
         """
+        limit = None if timeout is None else as_seconds("timeout", timeout)
         checkpoint()
-        return self._wait(timeout)
+        return self._wait(limit)
 
     def is_set(self) -> bool:
         """Whether it has happened."""
@@ -94,12 +94,11 @@ class Event:
         self.rawlink(wake)
         try:
             if timeout is not None:
-                watchers.append(timer(loop, timeout))
+                watchers.append(start_timer(loop, timeout, wake, None))
             if self._thread != get_ident():
                 # Our loop may have nothing else to wait for: it is not dead, it will be told.
                 watchers.append(loop.async_())
-            for watcher in watchers:
-                watcher.start(wake, None)
+                watchers[-1].start(wake, None)
             waiter.get()
         finally:
             self.unlink(wake)

@@ -9,12 +9,10 @@ from typing import Any
 
 import gevent
 from gevent import Greenlet
-from gevent.monkey import get_original
+
+from gowork.threads import get_ident
 
 __all__ = ["Home"]
-
-# Threads by their native identity: a monkey-patched process counts greenlets.
-get_ident = get_original("_thread", "get_ident")
 
 
 class Home:
@@ -23,12 +21,12 @@ class Home:
     def __init__(self) -> None:
         self.hub: Any = gevent.get_hub()
         self.loop: Any = self.hub.loop
-        self._thread = get_ident()
+        self.thread = get_ident()
         self._pid = os.getpid()
 
     def is_elsewhere(self) -> bool:
         """Whether the caller runs in another thread."""
-        return bool(self._thread != get_ident())
+        return bool(self.thread != get_ident())
 
     def is_a_copy(self) -> bool:
         """Whether this process is a fork of the one in which the home was made."""
@@ -40,6 +38,17 @@ class Home:
             self.loop.run_callback_threadsafe(function, *args)
         else:
             self.loop.run_callback(function, *args)
+
+    def call_here(self, function: Callable[..., object], *args: Any) -> None:
+        """Call *function* now, or have the hub call it if the caller runs in another thread."""
+        if self.is_elsewhere():
+            self.call_soon(function, *args)
+        else:
+            function(*args)
+
+    def raise_in_main(self, error: BaseException) -> None:
+        """Raise *error* in the thread's main greenlet, as gevent does with what ends programs."""
+        self.call_soon(self.hub.handle_system_error, type(error), error)
 
     def spawn(self, function: Callable[[], object], name: str) -> Greenlet[[], object]:
         """Start *function* in a greenlet of that *name*, in a copy of the caller's context."""

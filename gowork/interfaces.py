@@ -28,14 +28,14 @@ class IRoutines(Interface):
     the tuple ``(init, run, finalize)``.
     """
 
-    init = Attribute("Called once, before any task of the job runs; or None.")
+    init = Attribute("Called once, before the first ``run`` of the tasks it began with; or None.")
     run = Attribute(
         "Called again and again until its verdict is ``done``; or None, and the task"
         " is done after its ``init``."
     )
     finalize = Attribute(
         "Called exactly once if the task has begun, on every outcome, when all tasks"
-        " of the job are dead; or None."
+        " of the job are dead, or in a ``forget`` job when this one is; or None."
     )
 
 

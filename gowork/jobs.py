@@ -16,14 +16,14 @@ from gowork.clocks import as_seconds
 from gowork.endings import Unstopped
 from gowork.errors import Cancelled, JobCancelled, StateError
 from gowork.events import Event
-from gowork.homes import Home
 from gowork.interfaces import IJob
 from gowork.joins import wait_out
-from gowork.lifecycles import DECIDED, ENDED, Lifecycle
+from gowork.lifecycles import DECIDED, ENDED
 from gowork.outcomes import Interruption
 from gowork.pingpong import PingPong
 from gowork.routines import Routines, name_of, routines_from
 from gowork.scopes import checkpoint, current_task
+from gowork.setups import Setup
 from gowork.states import JobState
 from gowork.tasks import Task
 
@@ -33,7 +33,7 @@ _numbers = itertools.count(1)
 
 
 @implementer(IJob)
-class Job(Lifecycle):
+class Job(Setup):
     """A set of tasks that live and die together.
 
     ::
@@ -88,21 +88,24 @@ class Job(Lifecycle):
             an object with those methods; each may be None. They are called with the task.
         :param idle_timeout: seconds without :meth:`Task.tick` or :meth:`Task.progress` after
             which the task fails with :exc:`IdleTimeout`, whatever it is doing.
-        :raises StateError: if the end of the job has been decided.
-        :raises TypeError: if *routines* has no routines.
+        :raises StateError: if the end of the job has been decided, in a finalizer, or from
+            another thread than the running job's.
+        :raises TypeError: if *routines* has no routines, or *idle_timeout* is no number.
+        :raises ValueError: if *idle_timeout* is negative.
         """
         self._require_open("add_task")
         limit = None if idle_timeout is None else as_seconds("idle_timeout", idle_timeout)
         return self._add(routines_from(routines, self), name or name_of(routines), limit)
 
     def add_task_with_idle_timeout(self, routines: Any, seconds: float) -> Task:
-        """:meth:`add_task` with *seconds* as the idle timeout."""
+        """:meth:`add_task` with *seconds* as the idle timeout; it raises the same."""
         return self.add_task(routines, idle_timeout=seconds)
 
     def add_oneshot_task(self, routines: Any, *, name: str | None = None) -> Task:
         """Add the task with index 0, which must be done before any other begins.
 
-        :raises StateError: if there is one already, or the others have begun.
+        :raises StateError: if there is one already, the others have begun, or the end of
+            the job has been decided.
         :raises TypeError: if *routines* has no routines.
         """
         self._require_no_oneshot()
@@ -146,6 +149,8 @@ class Job(Lifecycle):
         """A :class:`Channel` that is closed when all tasks are dead, before the finalizers.
 
         :raises StateError: if the end of the job has been decided.
+        :raises TypeError: if *capacity* is neither an int nor ``math.inf``.
+        :raises ValueError: if it is negative.
         """
         self._require_open("channel")
         channel: Channel[Any] = self._own(Channel(capacity, name=name))
@@ -155,6 +160,8 @@ class Job(Lifecycle):
         """A :class:`PingPong` that is closed when all tasks are dead, before the finalizers.
 
         :raises StateError: if the end of the job has been decided.
+        :raises TypeError: if *capacity* is neither an int nor ``math.inf``.
+        :raises ValueError: if it is negative.
         """
         self._require_open("pingpong")
         pingpong: PingPong[Any] = self._own(PingPong(capacity, name=name))
@@ -165,59 +172,11 @@ class Job(Lifecycle):
         self._channels[id(channel)] = channel
         return channel
 
-    def with_prerequisites(self, *waitables: Any) -> Job:
-        """Wait for each of *waitables*, anything with ``wait()``, before any task begins.
-
-        The wait counts against the job's timeout, and can be cancelled.
-
-        :raises StateError: if the job has been run.
-        :raises TypeError: if one has no ``wait``.
-        """
-        self._require_open("with_prerequisites", JobState.NEW)
-        for waitable in waitables:
-            if not callable(getattr(waitable, "wait", None)):
-                raise TypeError(f"a prerequisite has a method wait(): {waitable!r}")
-        self._prerequisites.extend(waitables)
-        return self
-
-    def with_timeout(self, seconds: float) -> Job:
-        """Cancel the job with :exc:`JobTimeout` when it has run for *seconds*.
-
-        :raises StateError: if the job has been run.
-        :raises ValueError: if *seconds* is negative.
-        """
-        self._require_open("with_timeout", JobState.NEW)
-        self._timeout = as_seconds("timeout", seconds)
-        return self
-
-    def with_shutdown(self, handler: Callable[[Any], object]) -> Job:
-        """Call *handler(error)* once when the job is cancelled, before its tasks are stopped.
-
-        It runs in a greenlet of the job's own, for ``finalize_timeout`` at most; what it
-        raises is kept in `errors`.
-
-        :raises StateError: if the job has been run.
-        """
-        self._require_open("with_shutdown", JobState.NEW)
-        self._handler = _require_callable("a shutdown handler", handler)
-        self._home = Home()  # where it is called, should the job be cancelled before it is run
-        return self
-
-    def with_error_wrapper(self, wrapper: Callable[[Any], Any]) -> Job:
-        """Let *wrapper(error)* make what `interrupted_by` and all else shows as the error.
-
-        It is called once, before the tasks are stopped: it should not block, and may for
-        ``finalize_timeout`` at most. None leaves the error as it is, and so does an exception
-        out of the wrapper, which is kept in `errors`.
-
-        :raises StateError: if the job has been run.
-        """
-        self._require_open("with_error_wrapper", JobState.NEW)
-        self._outcome.wrapper = _require_callable("an error wrapper", wrapper)
-        return self
-
     def run(self) -> Event:
-        """Start the job, if it has not been; the event of its end. Never blocks."""
+        """Start the job, if it has not been; the event of its end. Never blocks.
+
+        The job then belongs to the hub of this thread.
+        """
         if self._state is JobState.NEW:
             self._begin()
         return self._done
@@ -235,28 +194,33 @@ class Job(Lifecycle):
     def cancel(self, error: Any = None) -> bool:
         """Stop every task; the job ends CANCELLED, with *error* or a :exc:`Cancelled`.
 
-        Returns at once, also in a task of the job, and from any thread. False if the end
-        had been decided already: then nothing changes.
+        Does not wait for that: it returns in a task of the job, too. False if the end had been
+        decided already, and in a finalizer: then nothing changes. From another thread than the
+        job's it only asks, and is True unless the end has been decided.
         """
         return self._end_by(Cancelled() if error is None else error)
 
     def finish(self) -> bool:
         """Stop every task; the job ends DONE, unless its clean-up fails.
 
-        Returns at once, from any thread. False if the end had been decided already.
+        What it returns, and from where it may be called, is as for :meth:`cancel`.
         """
         return self._end_by()
 
     def _end_by(self, *error: Any) -> bool:
         if self._state in DECIDED or self._in_finalizer():
             return False
-        if self._home is not None and self._home.is_elsewhere():
+        if self._is_elsewhere() and self._home is not None:
             self._home.call_soon(self._end_by, *error)
             return True
         task = current_task()
         if error and task is not None and task.job is self:
             self._canceller = task
         self._decide(None, *error)
+        # What hit the caller in the error wrapper, a kill or a timeout of his own, is his.
+        stray, self._outcome.stray = self._outcome.stray, None
+        if stray is not None:
+            raise stray
         return True
 
     def join(self, timeout: float | None = None) -> bool:
@@ -268,7 +232,9 @@ class Job(Lifecycle):
         :param timeout: seconds to wait at most; then False, and the job goes on.
         :raises StateError: if the job was never run, or a task of its own asks.
         :raises Cancelled: if the caller is a task that must stop.
-        :raises KeyboardInterrupt: or SystemExit, if a task raised it.
+        :raises KeyboardInterrupt: or SystemExit, if a task or a clean-up call raised it.
+        :raises TypeError: if *timeout* is no number.
+        :raises ValueError: if it is negative.
         """
         if self._state is JobState.NEW:
             raise StateError(self._state, "join", "run() it first")
@@ -348,7 +314,7 @@ class Job(Lifecycle):
 
     @property
     def unstopped(self) -> tuple[Unstopped, ...]:
-        """The tasks and finalizers that still lived when the job ended."""
+        """What still lived when the job ended: tasks, and clean-up calls."""
         return self._unstopped
 
     def was_timed_out(self) -> bool:
@@ -362,11 +328,14 @@ class Job(Lifecycle):
     def task_done_notify(self) -> Channel[Task]:
         """A channel of the tasks as they end, each once, unread ones kept; the same each time.
 
-        It is closed when the job has ended.
+        It is closed when the job has ended. A ``forget`` job has no memory of the tasks that
+        ended before the first call.
         """
         if self._notices is None:
             self._notices = Channel(math.inf, name=f"{self.name} task done")
             self._notices._owned = True
+            if self._home is not None:
+                self._notices._hub = self._home.hub
             for task in self._ended_so_far:
                 self._notices.send_nowait(task)
             if self._state in ENDED:
@@ -376,6 +345,8 @@ class Job(Lifecycle):
     def register_logger(self, logger: Any) -> None:
         """Send what the job logs to *logger*, a :class:`logging.Logger` or its like.
 
+        None brings the default logger back.
+
         :raises TypeError: if it has no method ``log(level, msg, *args)``.
         """
         self._logger = None if logger is None else logs.require_logger(logger)
@@ -383,18 +354,3 @@ class Job(Lifecycle):
     def log(self, level: int, message: str, *args: Any) -> None:
         """Write *message* ``%`` *args* if *level* is at most the log level; never raises."""
         logs.write(self._logger, level, message, args, self, current_task())
-
-    def _require_open(self, given: str, *states: JobState) -> None:
-        """:raises StateError: if the job is in none of *states*, or not for this thread."""
-        if self._is_elsewhere():
-            raise StateError(self._state, given, "the job belongs to another thread's hub")
-        if states and self._state not in states:
-            raise StateError(self._state, given, f"only in {' or '.join(s.name for s in states)}")
-        if self._state in DECIDED or self._in_finalizer():
-            raise StateError(self._state, given, "the end is decided, or this is a finalizer")
-
-
-def _require_callable(what: str, candidate: Any) -> Any:
-    if not callable(candidate):
-        raise TypeError(f"{what} must be callable: {candidate!r}")
-    return candidate

@@ -5,7 +5,8 @@ it: a task that fails fixes the end of the job in its own ``except`` and stops i
 siblings from there, since a supervisor would be told of it a pass of the loop later,
 when they have gone on. No method here that a task or a caller runs ever blocks. What
 must wait (for prerequisites, for tasks to die, for clean-up calls) is done in
-greenlets of the job's own, which exist only when there is such a thing.
+greenlets of the job's own, which exist only when there is such a thing. (An error
+wrapper that blocks is the one exception, and bounded.)
 
 From the moment the end is decided the state is FINALIZING; `_outcome` says which end it
 will be. A job that owes no clean-up ends well in the greenlet of its last task.
@@ -13,7 +14,6 @@ will be. A job that owes no clean-up ends well in the greenlet of its last task.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,12 +29,12 @@ from gowork import logs
 from gowork.channels import Channel
 from gowork.clocks import Alarm
 from gowork.endings import Unstopped, deliver
-from gowork.errors import Cancelled, IdleTimeout, JobTimeout
+from gowork.errors import Cancelled, IdleTimeout, JobTimeout, StateError
 from gowork.events import Event
+from gowork.forks import under_way
 from gowork.gates import Gate
 from gowork.homes import Home
 from gowork.outcomes import Outcome
-from gowork.scopes import current_task
 from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
 from gowork.tasks import Task
 from gowork.windups import finalize, wind_up
@@ -44,8 +44,6 @@ __all__ = ["DECIDED", "ENDED", "Lifecycle"]
 RUNNING = frozenset({JobState.ONESHOT_RUNNING, JobState.RECURRENT_RUNNING})
 ENDED = frozenset({JobState.CANCELLED, JobState.DONE})
 DECIDED = ENDED | {JobState.FINALIZING}
-
-_under_way: set[Lifecycle] = set()
 
 
 class Lifecycle:
@@ -87,8 +85,9 @@ class Lifecycle:
         self._channels: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._joining = 0
 
-        self._home: Home | None = None  # there is one when the job has greenlets
+        self._home: Home | None = None  # where it runs, or its shutdown handler would
         self._alarm: Alarm | None = None
+        self._group: Any = None  # the greenlets of its tasks
 
     def _move(self, given: JobGiven) -> None:
         self._state = step(self._state, given)
@@ -114,9 +113,13 @@ class Lifecycle:
         if self._home is None:
             self._home = Home()
         if self._alarm is None:
+            for event in (self._done, self._background):
+                event._thread = self._home.thread
+            if self._notices is not None and not self._notices._receivers:
+                self._notices._hub = self._home.hub
             self._group = Group()
             self._alarm = Alarm(self._home.loop)
-            _under_way.add(self)
+            under_way.add(self)
         return self._home
 
     def _await_prerequisites(self) -> None:
@@ -128,6 +131,8 @@ class Lifecycle:
                 self._decide(None, self._outcome.cause_of(error))
             elif self._state is JobState.FINALIZING and not isinstance(error, GreenletExit):
                 self._record(None, self._outcome.cause_of(error))
+            elif self._state in ENDED:
+                self._too_late(error)
         else:
             if self._state is JobState.WAITING:
                 self._open()
@@ -208,9 +213,7 @@ class Lifecycle:
 
     def _task_raised(self, task: Task, error: BaseException) -> None:
         if task._greenlet not in self._living or self._state in ENDED:
-            # Never begun, reported as unstopped, or a forked child's copy.
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                self._raise_in_main(error)
+            self._too_late(error)  # never begun, reported as unstopped, or a child's copy
             return
         if self._state in RUNNING:
             self._decide(task, self._outcome.cause_of(error))
@@ -240,8 +243,7 @@ class Lifecycle:
         """Tell those who wait for *task*, and go on with what it held up."""
         if task._ended is not None:
             task._ended._set()
-        if self._notices is not None and not self._notices.closed:
-            self._notices.send_nowait(task)
+        self._tell(task)
         if not self._forget:
             self._ended_so_far.append(task)
         if self._forget and self._state in RUNNING and task in self._owed:
@@ -250,6 +252,14 @@ class Lifecycle:
             self._clearing[task] = self._spawn(clear, f"finalizer of {task.name}")
         else:
             self._let_go(task)
+
+    def _tell(self, task: Task) -> None:
+        if self._notices is None or self._notices.closed:
+            return
+        try:
+            self._notices.send_nowait(task)
+        except StateError as error:  # somebody waits for it in another hub, and will in vain
+            logs.write(self._logger, 0, "no notice of %r: %s", (task, error), self, task)
 
     def _let_go(self, task: Task) -> None:
         self._unfinished -= 1
@@ -305,7 +315,9 @@ class Lifecycle:
         if not handled:
             self._stop_tasks()
         if self._living or self._owed or self._clearing or handled:
-            self._spawn(partial(wind_up, self), "finalizers")
+            # In its own hub, although it may be cancelled in another thread before it runs.
+            wind = partial(wind_up, self, handled)
+            self._settle_in().call_here(self._spawn, wind, "finalizers")
         else:
             self._end()
 
@@ -347,6 +359,13 @@ class Lifecycle:
             self._decide(task, self._outcome.cause_of(error))
         elif self._goes_on():
             self._record(task, self._outcome.cause_of(error))
+        else:
+            self._too_late(error)
+
+    def _too_late(self, error: BaseException) -> None:
+        """Whose error this is, was reported as unstopped: only an exit is still passed on."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            (self._home or Home()).raise_in_main(error)
 
     def _goes_on(self) -> bool:
         """False in a forked child's copy, which must not act."""
@@ -357,43 +376,22 @@ class Lifecycle:
         if not self._goes_on():
             return
         self._move(JobGiven.FAIL if self._outcome.is_bad else JobGiven.SUCCEED)
-        _under_way.discard(self)
+        under_way.discard(self)
         self._close_channels()
         if self._notices is not None:
             self._notices._close_now()
-        self._background._set()
-        self._done._set()
-        logs.write(self._logger, 1, "job %s ended: %s", (self.name, self._state.name), self, None)
         if self._outcome.exit is not None and not self._joining:
-            self._raise_in_main(self._outcome.exit)
-
-    def _raise_in_main(self, error: BaseException) -> None:
-        # As gevent does with what escapes a greenlet.
-        home = self._home or Home()
-        home.call_soon(home.hub.handle_system_error, type(error), error)
+            (self._home or Home()).raise_in_main(self._outcome.exit)
+        ended = (self.name, self._state.name)
+        try:
+            logs.write(self._logger, 1, "job %s ended: %s", ended, self, None)
+        finally:
+            self._background._set()
+            self._done._set()
 
     def _stopped(self, task: Task) -> Cancelled | None:
         """What *task* is to raise where it may stop, None while it may go on."""
         return None if self._state in RUNNING else Cancelled(self._outcome.interruption.error)
 
-    def _in_finalizer(self) -> bool:
-        """Whether a finalizer calls: of a job with ``forget`` they run beside its tasks."""
-        task = current_task()
-        return task is not None and task.job is self and task._greenlet is not getcurrent()
-
     def _is_a_copy(self) -> bool:
         return self._home is not None and self._home.is_a_copy()
-
-    def _is_elsewhere(self) -> bool:
-        return self._state is not JobState.NEW and bool(self._home and self._home.is_elsewhere())
-
-
-def _after_fork_in_child() -> None:
-    # The copies of greenlets and timers are still in the child's loop: by its state each
-    # of them sees that it must not act. Nobody is told: who waits is a copy, too.
-    for job in _under_way:
-        job._move(JobGiven.FORK)
-    _under_way.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

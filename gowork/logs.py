@@ -62,12 +62,13 @@ def write(
     """Write one message of *job* to *logger*, or to the default one if it is None.
 
     A standard logger gets level 0 as ``INFO`` and higher ones as ``DEBUG``, with the
-    names of job and task as the fields ``job`` and ``task`` of the record.
+    names of job and task as the fields ``job`` and ``task`` of the record (a
+    :class:`logging.LoggerAdapter` may replace those by its own).
     """
-    if level > 0 and level > _level:
-        return
     target = _default if logger is None else logger
     try:
+        if level > 0 and level > _level:
+            return
         if isinstance(target, (logging.Logger, logging.LoggerAdapter)):
             fields = {"job": job.name, "task": None if task is None else task.name}
             target.log(logging.INFO if level <= 0 else logging.DEBUG, message, *args, extra=fields)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gevent import get_hub
 from gevent.hub import Waiter
 
-from gowork.clocks import timer
+from gowork.clocks import start_timer
 
 if TYPE_CHECKING:
     from gowork.channels import Channel
@@ -55,7 +55,7 @@ class Item(NamedTuple):
     value: Any
 
 
-class Outcome(NamedTuple):
+class Settled(NamedTuple):
     """What became of an operation: ``ok`` is False if the channel was closed."""
 
     entry: Entry
@@ -91,20 +91,19 @@ class Operation:
         self._standing: Sequence[Entry] = ()
         self._waiter: Waiter[None] | None = None
         self._expired = False
-        self._outcome: Outcome | None = None
+        self._outcome: Settled | None = None
         for entry in self._entries:
             entry.channel._enter(doing)
         self._hub = get_hub()
 
-    def perform(self, timeout: float | None) -> Outcome | None:
+    def perform(self, timeout: float | None) -> Settled | None:
         """The outcome; None if *timeout* seconds passed before. Zero never blocks."""
         limit = None
         try:
             preferred = self._start(take=timeout == 0)
             while self._outcome is None and timeout != 0 and not self._expired:
                 if limit is None and timeout is not None and timeout != math.inf:
-                    limit = timer(self._hub.loop, timeout)
-                    limit.start(self._expire)
+                    limit = start_timer(self._hub.loop, timeout, self._expire)
                 self._park(again=preferred)
                 self._hand_over()
                 if preferred and self._outcome is None:
@@ -124,7 +123,7 @@ class Operation:
 
     def settle(self, entry: Entry, item: Item | None, ok: bool) -> None:
         """Let *entry* be the case that proceeds, and all others be forgotten."""
-        self._outcome = Outcome(entry, item, ok)
+        self._outcome = Settled(entry, item, ok)
         self._leave()
         self.wake()
 

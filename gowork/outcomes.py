@@ -36,6 +36,8 @@ class Outcome:
         #: A KeyboardInterrupt or SystemExit, which concerns more than the job.
         self.exit: BaseException | None = None
         self.wrapper: Callable[[Any], Any] | None = None
+        #: A kill or a timeout that hit, in the wrapper, whoever interrupted the job.
+        self.stray: BaseException | None = None
 
     def cause_of(self, error: BaseException) -> Any:
         """What is kept of an exception: of a failed assertion, what was asserted."""
@@ -69,6 +71,8 @@ class Outcome:
             with Timeout(limit, late):
                 wrapped = self.wrapper(error)
         except BaseException as failure:
+            if not isinstance(failure, (Exception, KeyboardInterrupt, SystemExit)):
+                self.stray = failure
             self.errors.append(self.cause_of(failure))
             return error
         return error if wrapped is None else wrapped

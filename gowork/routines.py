@@ -49,8 +49,9 @@ def name_of(candidate: Any) -> str:
 
 
 def _routines_of(candidate: Any) -> Routines | None:
-    # A class is a factory: its instances have the methods, it has only functions.
-    if isinstance(candidate, type) or candidate is None:
+    # A class is a factory, unless it says otherwise: its instances have the methods.
+    is_factory = isinstance(candidate, type) and not IRoutines.providedBy(candidate)
+    if is_factory or candidate is None:
         return None
     provider = IRoutines(candidate, None)
     if provider is None:

@@ -168,6 +168,8 @@ class Task:
         """True once the task has ended; blocks until then.
 
         :param timeout: seconds to wait at most; when they have passed: False.
+        :raises TypeError: if *timeout* is no number.
+        :raises ValueError: if it is negative.
         :raises StateError: if the task itself asks.
         :raises Cancelled: if the caller is a task that must stop.
         """
@@ -175,6 +177,8 @@ class Task:
             raise StateError(self._state, "join", "a task cannot wait for its own end")
         if self._ended is None:
             self._ended = Event()
+            if self.job._home is not None:
+                self._ended._thread = self.job._home.thread
             if self._state not in (TaskState.PENDING, TaskState.RUNNING):
                 self._ended._set()
         return self._ended.wait(timeout)

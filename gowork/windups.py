@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["finalize", "wind_up"]
 
 
-def wind_up(job: Any) -> None:
-    """Bring *job*, whose end is decided, to its end; blocks for a bounded time."""
+def wind_up(job: Any, handled: bool) -> None:
+    """Bring *job*, whose end is decided, to its end; blocks for a bounded time.
+
+    :param handled: whether the shutdown handler comes first, and then the first stop.
+    """
     try:
-        _clean_up(job)
+        _clean_up(job, handled)
     except BaseException as error:  # whatever it was: those who wait are not left waiting
         job._clean_up_failed(None, error)
     job._end()
@@ -35,8 +38,7 @@ def finalize(job: Any, tasks: Iterable[Task]) -> None:
     _run(job, (_finalizer_of(job, task) for task in tasks))
 
 
-def _clean_up(job: Any) -> None:
-    handled = job._outcome.is_bad and job._handler is not None
+def _clean_up(job: Any, handled: bool) -> None:
     if handled:
         _run(job, _handling(job))
         if job._goes_on():
