@@ -113,6 +113,14 @@ def test_nesting_without_end_is_a_message_error():
     assert isinstance(caught.value.__cause__, RecursionError)
 
 
+def test_what_an_error_says_of_a_bad_head_is_short_and_printable():
+    codec = MessageCodec(Answer)
+    with pytest.raises(MessageError) as caught:
+        codec.decode(packed("\n\x1b[2J" + "x" * 10_000, 1))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
 def test_a_head_above_the_limit_is_refused_both_ways():
     codec = MessageCodec(Ask, max_head=20)
     with pytest.raises(MessageError, match="at most 20"):

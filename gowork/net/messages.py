@@ -103,7 +103,8 @@ class MessageCodec(Generic[H]):
             # Nesting without end is a RecursionError, a text that is no UTF-8 a ValueError.
             head = self._decoder.decode(payload[_LENGTH_SIZE:end])
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-            raise MessageError(f"a bad head: {error}") from error
+            # Its text may quote the peer, and be as long as the head.
+            raise MessageError(f"a bad head: {str(error)[:200]!r}") from error
         return Message(head, payload[end:])
 
     def _check_size(self, size: int) -> None:
