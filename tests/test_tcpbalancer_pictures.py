@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from examples.tcpbalancer import resizing
 from examples.tcpbalancer.pictures import SAMPLES, Sample, written
 from examples.tcpbalancer.resizing import MAX_SIDE, Refused, fitted, resize
 from examples.tcpbalancer.sheets import Card, contact_sheet
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def picture(
@@ -56,7 +60,9 @@ def test_a_sliver_never_gets_a_side_of_0() -> None:
     assert fitted(10, 0, (5000, 2)) == (10, 1)
 
 
-@pytest.mark.parametrize("size", [(0, 0), (-1, 5), (MAX_SIDE + 1, 1), (0, MAX_SIDE + 1)])
+@pytest.mark.parametrize(
+    "size", [(0, 0), (-1, 5), (MAX_SIDE + 1, 1), (0, MAX_SIDE + 1), (8000, 8000)]
+)
 def test_a_size_out_of_bounds_is_a_bad_request(size: tuple[int, int]) -> None:
     assert refusal(picture(), *size) == "BAD_REQUEST"
 
@@ -115,6 +121,62 @@ def test_every_kind_of_png_can_be_resized(mode: str) -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_every_kind_of_jpeg_can_be_resized(mode: str) -> None:
     assert opened(resize(picture(mode=mode), 20, 15).data).size == (20, 15)
+
+
+def test_a_jpeg_of_more_scans_than_anybody_needs_is_too_large_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = picture(progressive=True)
+    scan = whole[whole.rfind(resizing.START_OF_SCAN) : -2]
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("was decoded"))
+    assert refusal(whole[:-2] + scan * 100 + whole[-2:]) == "TOO_LARGE"
+
+
+def test_bytes_that_look_like_scans_are_nothing_to_a_png() -> None:
+    assert resize(picture("PNG") + resizing.START_OF_SCAN * 200, 20, 15).format == "PNG"
+
+
+def grey_of_16_bits(*values: int, **options: Any) -> bytes:
+    """A PNG that has a column of 20 pixels' width for each of *values*."""
+    image = Image.new("I;16", (20 * len(values), 20))
+    for i, value in enumerate(values):
+        image.paste(value, (20 * i, 0, 20 * i + 20, 20))
+    out = io.BytesIO()
+    image.save(out, "PNG", **options)
+    return out.getvalue()
+
+
+def test_grey_of_16_bits_keeps_its_shades() -> None:
+    result = opened(resize(grey_of_16_bits(0, 100 * 257, 65535), 60, 20).data)
+    assert [result.getpixel((x, 10)) for x in (10, 30, 50)] == [0, 100, 255]
+
+
+def test_grey_of_16_bits_keeps_its_shades_and_its_transparency() -> None:
+    data = grey_of_16_bits(0, 100 * 257, 65535, transparency=65535)
+    result = opened(resize(data, 60, 20).data)
+    assert result.getpixel((30, 10)) == (100, 100, 100, 255)
+    assert [result.getpixel((x, 10))[3] for x in (10, 50)] == [255, 0]
+
+
+# In a process of its own, where nobody else has imported what Pillow needs.
+OUT_OF_FILES = """
+import resource, sys
+from examples.tcpbalancer import backend
+backend.Resizer()
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+print(backend._resized_or_refused(bytes.fromhex(sys.argv[1]), 4, 4)[1:4])
+"""
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "MPO"])
+def test_a_picture_can_be_resized_when_no_more_files_can_be_opened(kind: str) -> None:
+    exif = Image.Exif()
+    exif[resizing.ORIENTATION] = 6
+    data = picture(kind, (16, 16), exif=exif).hex()
+    said = subprocess.run(
+        [sys.executable, "-c", OUT_OF_FILES, data], cwd=ROOT, capture_output=True, text=True
+    )
+    assert said.stdout == f"('{'PNG' if kind == 'PNG' else 'JPEG'}', 4, 4)\n", said.stderr
 
 
 def test_transparency_survives() -> None:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import gevent
 from gevent.threadpool import ThreadPool
 from PIL import Image
 
 from examples.tcpbalancer import resizing
 from examples.tcpbalancer.options import backend_parser, set_up_logging
-from examples.tcpbalancer.protocol import MAX_FRAME, Refusal, Resize, Result, codec
+from examples.tcpbalancer.protocol import MAX_FRAME, MAX_PICTURE, Refusal, Resize, Result, codec
 from examples.tcpbalancer.resizing import Refused, Resized
 from examples.tcpbalancer.serving import new_connection, serve
 from gowork import ChannelClosed, Job, PingPong, Task
@@ -37,6 +39,8 @@ class Resizer:
     """Resizes as many pictures at a time as there are processors."""
 
     def __init__(self) -> None:
+        # All of Pillow now: it could not be imported when there is no file descriptor left.
+        Image.init()
         # Threads of its own: in the hub's pool, pictures would hold up host names.
         self._pool = ThreadPool(os.cpu_count() or 1)
 
@@ -69,7 +73,21 @@ def answer(request: Resize, picture: memoryview, resizer: Resizer, name: str) ->
     if isinstance(outcome, Refused):
         return Message(Refusal(number, outcome.code, outcome.message[:256], name))
     data, kind, width, height, seconds = outcome
+    if len(data) > MAX_PICTURE:
+        text = f"{width}x{height} in {kind} are {len(data)} bytes, too many for a message"
+        return Message(Refusal(number, "TOO_LARGE", text, name))
     return Message(Result(number, kind, width, height, seconds, name), data)
+
+
+@contextmanager
+def _beating(beat: Callable[[], object]) -> Iterator[None]:
+    """Call *beat* often enough within the block that nobody is taken for idle."""
+    timer = gevent.get_hub().loop.timer(IDLE / 4, repeat=IDLE / 4)
+    timer.start(beat)
+    try:
+        yield
+    finally:
+        timer.close()
 
 
 def connection_job(manager: ConnManager, resizer: Resizer, name: str) -> Job:
@@ -88,8 +106,10 @@ def connection_job(manager: ConnManager, resizer: Resizer, name: str) -> Job:
         with ping as (head, body):
             if not isinstance(head, Resize):
                 raise MessageError(f"a {type(head).__name__} is no request")
-            replies.send(answer(head, body, resizer, name))
-        reader.progress()  # it was this end that kept it waiting
+            with _beating(reader.progress):  # it is this end that keeps it waiting
+                reply = answer(head, body, resizer, name)
+            replies.send(reply)
+        reader.progress()
         task.tick()
 
     reader = job.add_task(manager.read_task(requests), name="reader", idle_timeout=IDLE)

@@ -13,13 +13,16 @@ from msgspec import Meta
 
 from gowork.net.messages import Head, MessageCodec
 
-__all__ = ["MAX_FRAME", "Refusal", "Reply", "Resize", "Result", "codec"]
+__all__ = ["MAX_FRAME", "MAX_PICTURE", "Refusal", "Reply", "Resize", "Result", "codec"]
 
 #: The largest message either side takes, in bytes.
 MAX_FRAME = 32 * 1024 * 1024
+#: The largest picture that fits into one, with room for its head.
+MAX_PICTURE = MAX_FRAME - 1024
 
 RequestId = Annotated[int, Meta(ge=0, lt=2**31)]
 Pixels = Annotated[int, Meta(ge=0, lt=2**31)]
+Seconds = Annotated[float, Meta(ge=0, le=24 * 3600)]  # which no NaN is
 Word = Annotated[str, Meta(max_length=64)]
 Sentence = Annotated[str, Meta(max_length=256)]
 
@@ -43,7 +46,7 @@ class Result(Head, frozen=True):
     format: Word
     width: Pixels
     height: Pixels
-    seconds: float
+    seconds: Seconds
     backend: Word
 
 

@@ -16,11 +16,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 __all__ = ["MAX_PIXELS", "MAX_SIDE", "Refused", "Resized", "fitted", "resize", "upright_size"]
 
-MAX_PIXELS = 40_000_000  # of the picture that came
+MAX_PIXELS = 40_000_000  # of either picture
 MAX_SIDE = 8192  # of the picture that goes
+#: Each scan of a JPEG costs a pass over all its pixels, however few bytes it has itself.
+MAX_SCANS = 100
 
 QUALITY = 85
 GAP = 3  # decode and reduce to this many times the wanted size, then resample properly
+START_OF_SCAN = b"\xff\xda"
 ORIENTATION = 0x0112
 SIDEWAYS = frozenset({5, 6, 7, 8})
 
@@ -58,6 +61,8 @@ def fitted(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
     height = height or max(1, round(size[1] * width / size[0]))
     if max(width, height) > MAX_SIDE:
         raise Refused("BAD_REQUEST", f"{width}x{height}: {MAX_SIDE} is the longest side")
+    if width * height > MAX_PIXELS:
+        raise Refused("BAD_REQUEST", f"{width}x{height} has more than {MAX_PIXELS} pixels")
     return width, height
 
 
@@ -115,6 +120,9 @@ def _opened(data: bytes | memoryview) -> Image.Image:
     if wide * high > MAX_PIXELS:
         picture.close()
         raise Refused("TOO_LARGE", f"{wide}x{high} has more than {MAX_PIXELS} pixels")
+    if picture.format != "PNG" and bytes(data).count(START_OF_SCAN) > MAX_SCANS:
+        picture.close()
+        raise Refused("TOO_LARGE", f"it has more than {MAX_SCANS} scans")
     return picture
 
 
@@ -122,6 +130,17 @@ def _resampleable(picture: Image.Image) -> Image.Image:
     """*picture* in a mode that can be resampled and saved: palettes have no colours between."""
     if picture.mode in ("L", "RGB") and "transparency" not in picture.info:
         return picture
+    if picture.mode in ("I", "I;16"):
+        picture = _in_8_bits(picture)
     if picture.has_transparency_data:
         return picture.convert("RGBA")
-    return picture.convert("L" if picture.mode in ("1", "I", "I;16") else "RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+
+
+def _in_8_bits(picture: Image.Image) -> Image.Image:
+    """*picture*, grey of 16 bits, in 8: Pillow itself would take all but the darkest for white."""
+    transparent = picture.info.pop("transparency", None)
+    grey = picture.point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    if transparent is not None:  # what is as good as that grey is transparent, too
+        grey.info["transparency"] = (transparent + 128) // 257
+    return grey
