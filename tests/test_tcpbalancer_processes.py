@@ -49,6 +49,14 @@ def test_a_backend_told_to_stop_leaves_its_clients_and_ends_well(number: signal.
         assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_backend_told_to_stop_as_soon_as_it_listens_ends_well(number: signal.Signals) -> None:
+    with start(BACKEND, "--port", "0") as process:
+        process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(10) == 0
+
+
 @pytest.mark.parametrize("command", ["proxy", "backend", "client", "demo"])
 def test_each_command_has_help(command: str) -> None:
     with start(f"examples.tcpbalancer.{command}", "--help") as process:

@@ -25,7 +25,7 @@ from examples.tcpbalancer.options import check_client, client_parser, set_up_log
 from examples.tcpbalancer.progress import Meter
 from examples.tcpbalancer.protocol import MAX_FRAME, codec
 from examples.tcpbalancer.statistics import Statistics
-from examples.tcpbalancer.texts import printable
+from examples.tcpbalancer.texts import brief, printable
 from gowork import IdleTimeout, Job, JobState
 from gowork.net.frames import FrameError
 from gowork.net.managers import ConnManager
@@ -98,7 +98,7 @@ class Client:
             error = connection.interrupted_by.error
             if not isinstance(error, LOSSES):
                 raise error
-            _log.debug("lost a connection: %s", error)
+            _log.debug("lost a connection: %s", brief(error))
             self._put_back(asker.under_way)
             lost = 0 if asker.answered else lost + 1
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from examples.tcpbalancer.signals import until_a_signal
+from examples.tcpbalancer.texts import brief
 from gowork import Job, JobState, Task
 from gowork.net.managers import ConnManager
 
@@ -20,17 +21,18 @@ def serve(manager: ConnManager, make_job: MakeJob) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. Blocks until then.
 
     *make_job* makes the job of one connection, whose oneshot accepts it. Says where it
-    listens as soon as that is true.
+    listens as soon as it can be connected to, and told to stop.
     """
     try:
         manager.listen()
     except OSError as error:
         print(error, file=sys.stderr)
         return 1
-    print("listening on {}:{}".format(*manager.address), flush=True)
     server = Job(name="server")
     server.add_task(until_a_signal)
     server.add_task(accepting(manager, make_job), name="acceptor")
+    # It runs when every task has begun: whoever reads it may send a signal at once.
+    server.spawn(print, "listening on {}:{}".format(*manager.address), flush=True)
     server.run()
     server.join()
     if server.state is JobState.DONE:
@@ -43,7 +45,7 @@ def new_connection(manager: ConnManager) -> Job:
     """The job of one client of *manager*, which it waits for; more tasks are to be added."""
 
     def log_end(error: Any) -> None:
-        job.log(1, "gave up a connection: %s", error)
+        job.log(1, "gave up a connection: %s", brief(error))
 
     job = Job(name="connection").with_shutdown(log_end)
     job.add_oneshot_task(manager.accept_task)
