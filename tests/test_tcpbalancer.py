@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import logging
+import math
 import os
 import time
 from pathlib import Path
 
 import gevent
 import pytest
-from balancing import a_backend, a_server, connected, fill, nobody, outcomes, picture
+from balancing import HERE, a_backend, a_server, connected, fill, nobody, outcomes, picture
 from connections import read_all
 from PIL import Image
 
+import gowork
 from examples.tcpbalancer import asking, backend, client, demo, scenes
+from examples.tcpbalancer.files import Outputs
 from examples.tcpbalancer.pictures import SAMPLES, Sample, written
-from examples.tcpbalancer.protocol import Refusal, Resize, Result, codec
-from examples.tcpbalancer.resizing import fitted
+from examples.tcpbalancer.protocol import MAX_FRAME, Refusal, Resize, Result, codec
+from examples.tcpbalancer.resizing import Resized, fitted
+from examples.tcpbalancer.serving import new_connection
 from gowork.net.managers import ConnManager
 from gowork.net.messages import Message
 
@@ -117,6 +124,10 @@ def test_without_anybody_to_connect_to_each_picture_fails_by_itself(tmp_path: Pa
         (Result(0, "../../JPEG", 1, 1, 0.0, "evil"), "NOT_WRITTEN"),
         (Refusal(0, "OK", "", "evil"), "OK"),
         (Refusal(0, "", "", "evil"), ""),
+        (Result(0, "JPEG", 1, 1, 0.0, "evil"), "NOT_WRITTEN"),
+        (Result(0, "JPEG", 1, 1, math.nan, "evil"), "LOST"),
+        (Result(0, "JPEG", 1, 1, math.inf, "evil"), "LOST"),
+        (Result(0, "JPEG", 1, 1, 1e300, "evil"), "LOST"),
         (Result(7, "JPEG", 1, 1, 0.0, "evil"), "LOST"),
         (Resize(0, 1, 1), "LOST"),
     ],
@@ -138,10 +149,54 @@ def test_what_a_hostile_server_replies_is_a_failure_and_writes_nothing(
 def test_a_picture_too_large_for_a_message_is_never_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "MAX_FRAME", 2000)
+    monkeypatch.setattr(asking, "MAX_PICTURE", 1000)
     with a_backend() as address:
         came, _ = outcomes(address, tmp_path, a=picture() + b"T" * 2000, b=picture())
     assert (came["a"].failure, came["b"].failure) == ("TOO_LARGE", None)
+
+
+def test_a_file_larger_than_memory_is_not_read_to_find_that_out(tmp_path: Path) -> None:
+    fill(tmp_path / "in", a=b"")
+    os.truncate(tmp_path / "in" / "a.jpg", 2**42)
+    with a_backend() as address:
+        came, _ = outcomes(address, tmp_path)
+    assert (came["a"].failure, came["a"].message) == ("TOO_LARGE", f"{2**42} bytes")
+
+
+@pytest.mark.parametrize(("failures", "outcome"), [(1, None), (3, "LOST")])
+def test_a_picture_that_no_file_descriptor_is_left_for_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, outcome: str | None
+) -> None:
+    errors = [OSError(errno.EMFILE, "too many open files")] * failures
+
+    def open_or_fail(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "a.jpg" and errors:
+            raise errors.pop()
+        return builtins.open(path, *arguments, **options)
+
+    paths = fill(tmp_path / "in", a=picture())
+    monkeypatch.setattr(Path, "open", open_or_fail)
+    came = []
+    with a_backend() as address:
+        outputs = Outputs(tmp_path / "out")
+        client.Client(address, (4, 3), outputs, came.append).resize(tmp_path / "in", paths, 1)
+    assert [one.failure for one in came] == [outcome]
+
+
+def test_a_result_too_large_for_a_message_is_refused_and_the_connection_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resize = backend.resizing.resize
+
+    def resize_to_much(data: memoryview, width: int, height: int) -> Resized:
+        result = resize(data, width, height)
+        return result._replace(data=bytes(MAX_FRAME)) if b"much" in bytes(data) else result
+
+    monkeypatch.setattr(backend.resizing, "resize", resize_to_much)
+    with a_backend() as address:
+        came, client = outcomes(address, tmp_path, a=picture() + b"much", b=picture())
+    assert (came["a"].failure, came["b"].failure) == ("TOO_LARGE", None)
+    assert client.statistics.connections == 1
 
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", bytes(16)])
@@ -159,10 +214,44 @@ def test_a_backend_leaves_whoever_sends_what_is_no_request() -> None:
         stream.close()
 
 
+def test_what_has_ended_a_connection_is_logged_printably_and_in_short(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "gowork")
+    manager = ConnManager(HERE)
+    manager.listen()
+    gowork.set_default_log_level(1)
+    job = new_connection(manager)
+    job.run()
+    job.cancel(ValueError("\n\x1b[2J" + "x" * 10_000))
+    job.join()
+    gowork.set_default_log_level(0)
+    manager.close()
+    (said,) = [text for text in caplog.messages if "gave up" in text]
+    assert said.isprintable()
+    assert len(said) < 300
+
+
 def test_a_backend_gives_up_a_client_that_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "IDLE", 0.05)
     with a_backend() as address, connected(address) as sock:
         assert read_all(sock) == b""
+
+
+def test_a_client_is_not_idle_while_its_picture_is_resized(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def slow(self: object, *request: object) -> object:
+        gevent.sleep(1)
+        return backend.Refused("SLOW", "")
+
+    monkeypatch.setattr(backend, "IDLE", 0.3)
+    monkeypatch.setattr(backend.Resizer, "resize", slow)
+    with a_backend() as address:
+        stream = ConnManager(address, codec=codec).connect()
+        stream.write_frame(Message(Resize(1, 2, 3)))
+        assert stream.recv_frame().head.code == "SLOW"
+        stream.close()
 
 
 def test_resizing_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:

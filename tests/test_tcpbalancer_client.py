@@ -20,7 +20,10 @@ from examples.tcpbalancer.options import (
 )
 from examples.tcpbalancer.progress import Meter
 from examples.tcpbalancer.statistics import Statistics, percentile
-from examples.tcpbalancer.texts import printable, size_text
+from examples.tcpbalancer.texts import brief, printable, size_text
+
+#: As much of a picture as the client looks at.
+JPEG = b"\xff\xd8\xff and so on"
 
 CLIENT = ["--proxy", "4000", "--input", "in", "--output", "out", "-w", "100"]
 
@@ -38,7 +41,7 @@ def test_pictures_are_found_by_name_or_by_first_bytes_and_links_are_not_followed
 
 
 def test_results_below_the_input_directory_are_no_originals(tmp_path: Path) -> None:
-    Outputs(tmp_path / "out").write(Path("a.jpg"), 1, 1, "JPEG", b"x")
+    Outputs(tmp_path / "out").write(Path("a.jpg"), 1, 1, "JPEG", JPEG)
     assert pictures_below(tmp_path, without=tmp_path / "out" / ".." / "out") == []
     assert len(pictures_below(tmp_path)) == 1
 
@@ -58,16 +61,16 @@ def test_an_empty_directory_has_no_pictures_and_a_missing_one_is_an_error(tmp_pa
 def test_a_result_is_named_by_its_size_and_format_and_keeps_its_sub_directory(
     tmp_path: Path,
 ) -> None:
-    path = Outputs(tmp_path / "deep" / "out").write(Path("sea/a.JPEG"), 30, 20, "JPEG", b"data")
+    path = Outputs(tmp_path / "deep" / "out").write(Path("sea/a.JPEG"), 30, 20, "JPEG", JPEG)
     assert path.relative_to(tmp_path) == Path("deep/out/sea/a-30x20.jpg")
-    assert path.read_bytes() == b"data"
+    assert path.read_bytes() == JPEG
     assert os.listdir(path.parent) == ["a-30x20.jpg"]
 
 
 def test_two_originals_never_share_a_result_and_one_original_keeps_its_own(tmp_path: Path) -> None:
     outputs = Outputs(tmp_path)
     names = [
-        outputs.write(Path(original), 1, 1, "JPEG", b"x").relative_to(tmp_path).as_posix()
+        outputs.write(Path(original), 1, 1, "JPEG", JPEG).relative_to(tmp_path).as_posix()
         for original in ("a.jpg", "a.jpeg", "b/a.jpg", "a.jpg")
     ]
     assert names == ["a-1x1.jpg", "a-1x1-2.jpg", "b/a-1x1.jpg", "a-1x1.jpg"]
@@ -76,20 +79,32 @@ def test_two_originals_never_share_a_result_and_one_original_keeps_its_own(tmp_p
 @pytest.mark.parametrize("original", ["../a.jpg", "sub/../../a.jpg", "/a.jpg"])
 def test_a_result_never_leaves_the_output_directory(tmp_path: Path, original: str) -> None:
     with pytest.raises(ValueError, match="outside"):
-        Outputs(tmp_path / "out").write(Path(original), 1, 1, "JPEG", b"x")
+        Outputs(tmp_path / "out").write(Path(original), 1, 1, "JPEG", JPEG)
 
 
 def test_a_link_in_the_output_directory_is_no_way_out(tmp_path: Path) -> None:
     outputs = Outputs(tmp_path / "out")
     (tmp_path / "out" / "sub").symlink_to(tmp_path)
     with pytest.raises(ValueError, match="outside"):
-        outputs.write(Path("sub/a.jpg"), 1, 1, "JPEG", b"x")
+        outputs.write(Path("sub/a.jpg"), 1, 1, "JPEG", JPEG)
 
 
 @pytest.mark.parametrize("kind", ["", "GIF", "../JPEG"])
 def test_a_format_that_a_server_made_up_is_no_extension(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ValueError, match="neither"):
-        Outputs(tmp_path).write(Path("a.jpg"), 1, 1, kind, b"x")
+        Outputs(tmp_path).write(Path("a.jpg"), 1, 1, kind, JPEG)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "kind", "data"),
+    [(0, 1, "JPEG", JPEG), (1, 0, "JPEG", JPEG), (1, 1, "PNG", JPEG), (1, 1, "JPEG", b"#!/bin/sh")],
+)
+def test_what_is_no_picture_of_its_format_and_size_is_not_written(
+    tmp_path: Path, width: int, height: int, kind: str, data: bytes
+) -> None:
+    with pytest.raises(ValueError, match=f"no {kind} of {width}x{height}"):
+        Outputs(tmp_path).write(Path("a.jpg"), width, height, kind, data)
+    assert os.listdir(tmp_path) == []
 
 
 def test_an_address_is_a_host_and_a_port_or_a_port_alone() -> None:
@@ -129,6 +144,15 @@ def test_unknown_abbreviated_and_senseless_options_are_refused(
         client_parser().parse_args([*CLIENT, wrong])
     assert caught.value.code == 2
     assert "usage: python -m examples.tcpbalancer.client" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "b\n1", "b\x1b[2J", "b\udcff"])
+def test_a_name_that_is_too_long_or_not_printable_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        backend_parser().parse_args(["--port", "0", "--name", name])
+    assert "printable" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -202,6 +226,11 @@ def test_progress_is_a_bar_on_a_terminal_and_a_few_lines_elsewhere(
 
 def test_what_can_be_shown_is_shown_as_it_is() -> None:
     assert printable("Übung 1: a/b-30x20.jpg [x]") == "Übung 1: a/b-30x20.jpg [x]"
+
+
+def test_what_is_logged_of_an_error_is_printable_and_short() -> None:
+    assert brief(ValueError("all is well\n\x1b[2J")) == "all is well??[2J"
+    assert len(brief(ValueError("x" * 10_000))) == 200
 
 
 def test_sizes_are_written_for_people() -> None:

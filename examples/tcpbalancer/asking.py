@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.tcpbalancer.files import Outputs
-from examples.tcpbalancer.protocol import MAX_FRAME, Refusal, Reply, Resize, Result
+from examples.tcpbalancer.protocol import MAX_PICTURE, Refusal, Reply, Resize, Result
 from gowork import ChannelClosed, Job, PingPong, Task
 from gowork.net.managers import ConnManager
 from gowork.net.messages import Message, MessageError
@@ -21,6 +23,9 @@ __all__ = ["Asker", "Outcome", "Request"]
 WINDOW = 2
 #: Seconds without an answer after which a connection is lost.
 PATIENCE = 60.0
+
+# The system had no file descriptor left: that says nothing of the picture, and passes.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 @dataclass
@@ -81,11 +86,12 @@ class Asker:
                 task.done()
                 return
             request = self.todo.popleft()
+            self._under_way[request.number] = request  # what cannot be read now is lost with it
             picture = self._read(request)
             if picture is None:
+                del self._under_way[request.number]
                 window.recv()
             else:
-                self._under_way[request.number] = request
                 request.asked = time.monotonic()
                 head = Resize(request.number, *self.size, dry_run=self.outputs is None)
                 requests.send(Message(head, picture))
@@ -112,18 +118,24 @@ class Asker:
         return job
 
     def _read(self, request: Request) -> bytes | None:
-        """The picture to send; None if it cannot be sent, and that has been told."""
+        """The picture to send; None if it cannot be sent, and that has been told.
+
+        :raises OSError: if there are too many open files.
+        """
         if self.outputs is None:
             return b""
         try:
-            picture = (request.root / request.name).read_bytes()
+            with (request.root / request.name).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size <= MAX_PICTURE:
+                    return file.read(size)
         except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise
             self.tell(Outcome(request, "UNREADABLE", str(error)))
             return None
-        if len(picture) > MAX_FRAME - 1024:
-            self.tell(Outcome(request, "TOO_LARGE", f"{len(picture)} bytes"))
-            return None
-        return picture
+        self.tell(Outcome(request, "TOO_LARGE", f"{size} bytes"))
+        return None
 
     def _take(self, head: Reply, body: memoryview) -> None:
         """Tell what *head* and *body* answer.

@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["Outputs", "pictures_below"]
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
-MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+MAGICS = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}
 
 
 def pictures_below(directory: Path, without: Path | None = None) -> list[Path]:
@@ -38,7 +38,7 @@ def _is_picture(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return file.read(8).startswith(MAGICS)
+            return file.read(8).startswith(tuple(MAGICS.values()))
     except OSError:
         return True  # nobody can tell; that it is unreadable will be its outcome
 
@@ -61,12 +61,14 @@ class Outputs:
         """Write *data*, all of it or nothing, and the path it has got.
 
         :param original: where the picture came from, relative to the input directory.
-        :raises ValueError: if *kind* is neither ``JPEG`` nor ``PNG``, or the result would lie
-            outside of the directory.
+        :raises ValueError: if *kind* is neither ``JPEG`` nor ``PNG``, *data* does not begin
+            like one, a side is 0, or the result would lie outside of the directory.
         :raises OSError: if it cannot be written.
         """
         if kind not in SUFFIXES:
             raise ValueError(f"{kind!r} is neither JPEG nor PNG")
+        if not data.startswith(MAGICS[kind]) or min(width, height) < 1:
+            raise ValueError(f"what came is no {kind} of {width}x{height}")
         path = self._free(original, f"{original.stem}-{width}x{height}", SUFFIXES[kind])
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -38,8 +38,8 @@ def listening_address(text: str) -> Address:
 
 def name(text: str) -> str:
     """A name that fits into a reply."""
-    if len(text) > 64:
-        raise argparse.ArgumentTypeError("a name has at most 64 characters")
+    if len(text) > 64 or not text.isprintable():
+        raise argparse.ArgumentTypeError("a name has at most 64 characters, all of them printable")
     return text
 
 
