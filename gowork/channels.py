@@ -12,6 +12,7 @@ from gevent import Greenlet, get_hub
 from gevent.hub import Hub
 from zope.interface import implementer
 
+from gowork.clocks import as_seconds
 from gowork.errors import ChannelClosed, ChannelTimeout, StateError, WouldBlock
 from gowork.interfaces import IChannel
 from gowork.operations import Case, Entry, Item, Operation, Queue, seed, spare
@@ -81,7 +82,8 @@ class Channel(Generic[T]):
         :raises ChannelTimeout: if the time is over; the value is still the caller's.
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if the channel belongs to another thread's hub.
-        :raises ValueError: if *timeout* is negative.
+        :raises TypeError: if *timeout* is no number.
+        :raises ValueError: if it is negative.
         """
         _check_timeout(timeout)
         checkpoint()
@@ -95,7 +97,8 @@ class Channel(Generic[T]):
         :raises ChannelTimeout: if the time is over.
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if the channel belongs to another thread's hub.
-        :raises ValueError: if *timeout* is negative.
+        :raises TypeError: if *timeout* is no number.
+        :raises ValueError: if it is negative.
         """
         _check_timeout(timeout)
         checkpoint()
@@ -190,7 +193,7 @@ class Channel(Generic[T]):
         if hub is None or hub.loop is None:
             raise StateError("WITHOUT_HUB", doing, f"use {self!r} in its hub first")
         if hub.thread_ident == get_ident():
-            raise StateError("IN_THE_THREAD_OF_ITS_HUB", doing, "use send()")
+            raise StateError("OF_THIS_THREAD", doing, "use send()")
         done = allocate_lock()
         done.acquire()
         errors: list[BaseException] = []
@@ -340,7 +343,8 @@ def select(
     :raises TypeError: if a case is neither from a channel nor None.
     :raises Cancelled: if the caller is a task that must stop.
     :raises StateError: if a channel belongs to another thread's hub.
-    :raises ValueError: if *timeout* is negative.
+    :raises TypeError: if *timeout* is no number.
+    :raises ValueError: if it is negative.
     """
     _check_timeout(timeout)
     for case in cases:
@@ -357,5 +361,5 @@ def select(
 
 
 def _check_timeout(timeout: float | None) -> None:
-    if timeout is not None and not timeout >= 0:
-        raise ValueError(f"the timeout must be at least 0 seconds, or None: {timeout!r}")
+    if timeout is not None:
+        as_seconds("timeout", timeout)

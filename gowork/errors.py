@@ -45,6 +45,9 @@ class StateError(GoworkError):
         text = f"{given} is not allowed in state {state}"
         return f"{text}: {self.args[2]}" if self.args[2] else text
 
+    def __repr__(self) -> str:
+        return f"StateError({str(self)!r})"
+
 
 class AssertionFailed(GoworkError):
     """An ``assert*`` method of a task failed; ``error`` is what it was given, or None.
@@ -58,6 +61,9 @@ class AssertionFailed(GoworkError):
 
     def __str__(self) -> str:
         return "the assertion failed" if self.error is None else str(self.error)
+
+    def __repr__(self) -> str:
+        return f"AssertionFailed({'' if self.error is None else repr(self.error)})"
 
 
 class VerdictMissing(GoworkError):

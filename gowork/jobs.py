@@ -175,7 +175,8 @@ class Job(Setup):
     def run(self) -> Event:
         """Start the job, if it has not been; the event of its end. Never blocks.
 
-        The job then belongs to the hub of this thread.
+        The job then belongs to the hub of this thread. Waiting for the event is not
+        structured: who is interrupted leaves the job running, and it raises no error of it.
         """
         if self._state is JobState.NEW:
             self._begin()
@@ -187,7 +188,7 @@ class Job(Setup):
         :raises StateError: if there is no oneshot.
         """
         if self._oneshot is None:
-            raise StateError(self._state, "run_in_background", "add_oneshot_task first")
+            raise StateError(self._state, "run_in_background", "the job has no oneshot task")
         self.run()
         return self._background
 
@@ -257,7 +258,7 @@ class Job(Setup):
         return ended
 
     def check(self) -> None:
-        """Raise :exc:`JobCancelled` if the job has ended CANCELLED.
+        """Raise :exc:`JobCancelled` if the job has ended CANCELLED; to be called behind a wait.
 
         :raises JobCancelled: with the task, the error and all the rest.
         """

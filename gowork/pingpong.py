@@ -16,6 +16,7 @@ from greenlet import GreenletExit
 from zope.interface import implementer
 
 from gowork.channels import Channel, select
+from gowork.clocks import as_seconds
 from gowork.errors import ChannelClosed, ChannelTimeout, NotAcknowledged
 from gowork.interfaces import IPingPong
 from gowork.scopes import on_end
@@ -123,7 +124,7 @@ class PingPong(Generic[T]):
 
         When it raises and nobody had received the data, then nobody will.
 
-        :param timeout: seconds to wait at most for the acknowledgement.
+        :param timeout: seconds to wait at most for the acknowledgement; 0 tries once.
         :raises NotAcknowledged: if the receiver left its block by an exception, or its
             greenlet ended, without acknowledging.
         :raises ChannelClosed: if it is closed before anybody has received the data.
@@ -227,7 +228,8 @@ class PingPong(Generic[T]):
 
 
 def _deadline(timeout: float | None) -> float:
-    return math.inf if timeout is None else time.monotonic() + timeout
+    limit = None if timeout is None else as_seconds("timeout", timeout)
+    return math.inf if limit is None else time.monotonic() + limit
 
 
 def _left(deadline: float) -> float:

@@ -28,7 +28,11 @@ def routines_from(candidate: Any, job: Any) -> Routines:
     """
     found = _routines_of(candidate)
     if found is None and callable(candidate):
-        made = candidate(job)
+        try:
+            made = candidate(job)
+        except (AttributeError, TypeError) as error:
+            error.add_note(f"{candidate!r} was called with the job to make routines: {_ADVICE}")
+            raise
         if isinstance(made, tuple):
             if len(made) != 3:
                 raise TypeError(f"{candidate!r} returned {len(made)} routines, not 3; {_ADVICE}")

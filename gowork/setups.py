@@ -80,9 +80,12 @@ class Setup(Lifecycle):
         if self._is_elsewhere():
             raise StateError(self._state, given, "the job belongs to another thread's hub")
         if states and self._state not in states:
-            raise StateError(self._state, given, f"only in {' or '.join(s.name for s in states)}")
-        if self._state in DECIDED or self._in_finalizer():
-            raise StateError(self._state, given, "the end is decided, or this is a finalizer")
+            when = " or ".join(state.name for state in states)
+            raise StateError(self._state, given, f"call it while the job is {when}")
+        if self._state in DECIDED:
+            raise StateError(self._state, given, "its end is decided, make a new Job")
+        if self._in_finalizer():
+            raise StateError(self._state, given, "a finalizer begins nothing")
 
     def _is_elsewhere(self) -> bool:
         """Whether the caller runs in another thread than the job does."""

@@ -165,7 +165,7 @@ class Task:
     # Waiting for it
 
     def join(self, timeout: float | None = None) -> bool:
-        """True once the task has ended; blocks until then.
+        """True once the task has ended; blocks until then, also if its job is not run yet.
 
         :param timeout: seconds to wait at most; when they have passed: False.
         :raises TypeError: if *timeout* is no number.

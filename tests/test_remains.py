@@ -12,7 +12,7 @@ from greenlet import GreenletExit
 from makers import done, ended, nothing, noting, park, passes, raising, routines
 from small_tasks import Broken, blocks, states
 
-from gowork import Job, JobCancelled, JobState, TaskState, lifecycles
+from gowork import Job, JobCancelled, JobState, TaskState, forks
 
 
 def lived(end):
@@ -64,7 +64,7 @@ def test_a_job_that_nobody_holds_is_gone_after_one_collection(end):
 
 
 def test_no_job_is_kept_in_the_list_of_those_under_way():
-    before = set(lifecycles._under_way)
+    before = set(forks.under_way)
     for end in ENDS.values():
         lived(end)
 
@@ -74,7 +74,7 @@ def test_no_job_is_kept_in_the_list_of_those_under_way():
     Job().with_error_wrapper(interrupt).cancel()
     with pytest.raises(KeyboardInterrupt):
         gevent.sleep(1)
-    assert lifecycles._under_way == before
+    assert forks.under_way == before
 
 
 def test_a_thousand_jobs_in_sequence_leave_no_growth():
