@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="where to listen on the loopback")
     parser.add_argument("--self-test", type=int, metavar="CLIENTS", help="try it out, and stop")
     options = parser.parse_args()
+    if not 0 <= options.port < 65536:
+        parser.error(f"there is no port {options.port}")
     manager = ConnManager(("127.0.0.1", options.port))
     try:
         manager.listen()

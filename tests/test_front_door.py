@@ -24,7 +24,8 @@ CLASSES = {
 INTERFACES = {name: thing for name, thing in THINGS.items() if isinstance(thing, InterfaceClass)}
 
 PROMISED = """
-Job Task Channel Case PingPong Ping select current_task Event Interruption Unstopped JobState TaskState
+Job Task Channel Case PingPong Ping select current_task Event Interruption Unstopped
+JobState TaskState
 GoworkError StateError AssertionFailed VerdictMissing JobTimeout IdleTimeout FinalizeTimeout
 JobCancelled ChannelClosed ChannelTimeout WouldBlock NotAcknowledged Cancelled
 logger register_logger toggle_logger register_default_logger set_default_log_level
