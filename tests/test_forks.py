@@ -114,6 +114,15 @@ def passing(task):
     pass
 
 
+def test_a_task_that_is_about_to_begin_at_the_fork_begins_in_the_parent_alone(family):
+    job = Job()
+    job.add_task(all_routines(family.notes, done))
+    job.run()
+    family.part()
+    job.join()
+    assert family.of_the_child == [] and family.notes == ["init", "run", "finalize"]
+
+
 def test_a_fork_right_after_the_end_was_decided_calls_no_handler_in_the_child(family):
     job = Job().with_shutdown(noting(family.notes, "handler"))
     job.add_task(
