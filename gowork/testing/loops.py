@@ -1,0 +1,380 @@
+"""The simulated loop: gevent's loop in pure Python, on a virtual clock, in a chosen order.
+
+``gevent.hub.Hub`` takes any object with gevent's loop interface. This one keeps ready
+callbacks in a deque and timers in a heap. Where several things could happen it asks its
+schedule; where nothing can, it moves the clock to the next timer; where there is none, it
+is stuck. In order, a pass is libev's: callbacks first, fifty at most before it looks at
+its events; then timers before descriptors, higher priorities first. Out of order it
+chooses among all that could run, or, if only what is *legal* for gevent is wanted, among
+the oldest callback and the events that are due.
+
+Descriptors are polled. Those of socket pairs and pipes within the process are as
+deterministic as the rest. Of all others the loop cannot know whether something is on its
+way: it gives them a moment of real time before it moves the clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from gevent.exceptions import HubDestroyed
+
+from gowork.testing.clocks import Clock
+from gowork.testing.descriptors import Poller
+from gowork.testing.errors import NotSimulated
+from gowork.testing.options import Options
+from gowork.testing.schedules import Fifo, Schedule
+from gowork.testing.traces import Trace
+from gowork.testing.watchers import (
+    AsyncWatcher,
+    Callback,
+    IoWatcher,
+    PassWatcher,
+    TimerWatcher,
+    Watcher,
+)
+
+__all__ = ["Loop", "Settings"]
+
+CALLBACKS_BEFORE_EVENTS = 50  # as gevent's own loop
+PASSED_OVER = 1000  # times after which the oldest callback is no matter of choice any more
+LATENESS = ("on time", "a bit late", "late", "very late")
+PATIENCE = 0.005  # real seconds for what comes from outside, before the clock moves
+LAST_PATIENCE = 0.5  # the same, before the loop is stuck
+
+
+class Settings(NamedTuple):
+    """How a loop treats the program."""
+
+    late: float = 0.0  # virtual seconds by which a timer may be late
+    cost: float = 0.0  # virtual seconds that a step takes
+    legal: bool = False  # whether ready callbacks keep their order
+    spin_limit: int = 100_000  # callbacks with neither timer nor input between that are a spin
+
+
+class Loop:
+    """A loop for one simulated hub.
+
+    *stuck* is called in the hub when nothing can happen any more, and *spinning* when
+    callbacks have run for very long with nothing else; each may raise in the main
+    greenlet. After a spin the clock jumps to the next timer.
+    """
+
+    MAXPRI = 2
+    MINPRI = -2
+    approx_timer_resolution = 0.0
+    starting_timer_may_update_loop_time = False
+    default = False
+    error_handler: Any = None
+
+    def __init__(
+        self,
+        clock: Clock,
+        schedule: Schedule,
+        trace: Trace,
+        settings: Settings,
+        stuck: Callable[[], None],
+        spinning: Callable[[], None],
+    ) -> None:
+        self.clock = clock
+        self.schedule = schedule
+        self.trace = trace
+        self.settings = settings
+        self.choices: list[int] = []
+        self.jumps = 0
+        self.deterministic = True
+        self.is_destroyed = False
+        self.references = 0  # active watchers for whose sake the loop goes on
+        self._stuck = stuck
+        self._spinning = spinning
+        self._ready: deque[Callback] = deque()
+        # Active watchers by kind, in the order in which they were started.
+        self._active: dict[str, dict[Watcher, None]] = {
+            kind: {} for kind in ("timer", "io", "async", "signal", "idle", "prepare", "check")
+        }
+        self._timers: list[tuple[float, int, TimerWatcher]] = []  # a heap; may hold stopped ones
+        self._due: dict[Watcher, None] = {}  # timers that are
+        self._sequence = itertools.count()
+        self._poller = Poller()
+        self._spun = 0  # callbacks since something else ran
+        self._in_a_row = 0  # callbacks chosen since an event was
+
+    # What runs
+
+    def run(self, nowait: bool = False, once: bool = False) -> None:
+        """Run until the hub is destroyed."""
+        while True:
+            in_order = self.schedule.in_order
+            busy = self._pass_in_order() if in_order else self._step_by_choice()
+            if not busy and not self._wait():
+                self._stuck()
+            if self._spun > self.settings.spin_limit:
+                self._spun = 0
+                self._spinning()
+                self._jump()
+
+    def _pass_in_order(self) -> bool:
+        """Run what is ready as libev would; whether there was anything."""
+        self._fire_each("prepare")
+        called = bool(self._ready)
+        for _ in range(CALLBACKS_BEFORE_EVENTS):
+            if not self._ready:
+                break
+            self._call(self._ready.popleft())
+        events = self._events()
+        for event in events:
+            if event.active and (event.pending or not isinstance(event, AsyncWatcher)):
+                self._fire(event)  # those before have not stopped it
+        self._fire_each("check")
+        return called or bool(events)
+
+    def _step_by_choice(self) -> bool:
+        """Run one thing of all that are ready; whether there was any."""
+        ready: Sequence[Callback] = self._ready
+        events: Sequence[Watcher] = self._events()
+        if not ready and not events:
+            return False
+        self._fire_each("prepare")
+        if ready and self.trace.steps - ready[0].born > PASSED_OVER + 4 * len(ready):
+            ready, events = [ready[0]], ()
+        elif events and self._in_a_row >= CALLBACKS_BEFORE_EVENTS:
+            ready = ()
+        elif self.settings.legal:
+            ready = [ready[0]] if ready else ()
+        chosen = self._choose(Options(self.trace, ready, events))
+        if chosen < len(ready):
+            self._in_a_row += 1
+            callback = ready[chosen]
+            del self._ready[chosen]
+            self._call(callback)
+        else:
+            self._in_a_row = 0
+            self._fire(events[chosen - len(ready)])
+        self._fire_each("check")
+        return True
+
+    def _choose(self, options: Sequence[str]) -> int:
+        if len(options) == 1:
+            return 0
+        chosen = self.schedule.pick(options)
+        self.choices.append(chosen)
+        return chosen
+
+    def _call(self, entry: Callback) -> None:
+        callback, args = entry.callback, entry.args
+        assert callback is not None
+        assert args is not None
+        self._step(callback, args, "")
+        self._spun += 1
+        entry.callback = None
+        try:
+            callback(*args)
+        except HubDestroyed:
+            raise
+        except BaseException:
+            self.handle_error(entry, *sys.exc_info())
+        finally:
+            entry.args = None
+
+    def _fire(self, watcher: Watcher) -> None:
+        assert watcher.callback is not None
+        self._step(watcher.callback, watcher.args or (), watcher.kind)
+        self._spun = 0
+        try:
+            watcher.fire()
+        except HubDestroyed:
+            raise
+        except BaseException:
+            self.handle_error(watcher, *sys.exc_info())
+
+    def _fire_each(self, kind: str) -> None:
+        for watcher in list(self._active[kind]):
+            if watcher.active:
+                self._fire(watcher)
+
+    def _step(self, callback: Callable[..., Any], args: tuple[Any, ...], kind: str) -> None:
+        self.clock.step()
+        self.clock.advance(self.settings.cost)
+        self.trace.add(self.clock.now, callback, args, kind)
+
+    def handle_error(self, context: Any, kind: Any, value: Any, tb: Any) -> None:
+        """Hand an error to the hub, as gevent's loops do."""
+        handler = self.error_handler
+        getattr(handler, "handle_error", handler)(context, kind, value, tb)
+
+    # What could run
+
+    def _events(self) -> list[Watcher]:
+        """The watchers that could fire now: timers first, but the higher priorities before."""
+        timers, now = self._timers, self.clock.now
+        while timers and timers[0][0] <= now:
+            due, _, timer = heapq.heappop(timers)
+            if timer.active and timer.due == due:
+                self._due[timer] = None
+        events = [*self._due]
+        if self._active["io"]:
+            events += self._poller.ready(self._active["io"])
+        events += [watcher for watcher in self._active["async"] if watcher.pending]
+        if len(events) > 1:
+            events.sort(key=lambda watcher: -watcher.priority)
+        return events
+
+    def _wait(self) -> bool:
+        """Nothing is ready: let time pass, virtual if that will do; False if it is of no use."""
+        if self._active["idle"]:
+            self._fire_each("idle")
+            return True
+        if self._comes_from_outside(PATIENCE):
+            return True
+        if self.references and self._jump():
+            return True
+        return self._comes_from_outside(LAST_PATIENCE)
+
+    def _comes_from_outside(self, patience: float) -> bool:
+        watched = self._active["io"]
+        if all(watcher.is_inside for watcher in watched):  # type: ignore[attr-defined]
+            return False
+        self.deterministic = False
+        return bool(self._poller.ready(watched, patience)) or bool(self._ready)
+
+    def will_jump(self) -> bool:
+        """Whether there is a timer to which the clock could jump."""
+        timers = self._timers
+        while timers and not (timers[0][2].active and timers[0][2].due == timers[0][0]):
+            heapq.heappop(timers)
+        return bool(timers) and timers[0][0] < math.inf
+
+    def _jump(self) -> bool:
+        """Move the clock to the next timer, if there is one."""
+        if not self.will_jump():
+            return False
+        self.clock.jump(self._timers[0][0])
+        self.jumps += 1
+        return True
+
+    # What watchers and callbacks ask
+
+    def started(self, watcher: Watcher) -> None:
+        """*watcher* is active from now on."""
+        self.references += watcher.ref
+        self._active[watcher.kind][watcher] = None
+        if isinstance(watcher, TimerWatcher):
+            heapq.heappush(self._timers, (watcher.due, next(self._sequence), watcher))
+
+    def stopped(self, watcher: Watcher) -> None:
+        """*watcher* is active no more."""
+        self.references -= watcher.ref
+        self._active[watcher.kind].pop(watcher, None)
+        self._due.pop(watcher, None)
+
+    def forget(self, callback: Callback) -> None:
+        """*callback* was stopped before it ran."""
+        self._ready.remove(callback)
+
+    def lateness(self) -> float:
+        """By how many seconds a timer that begins now will be late."""
+        if not self.settings.late or self.schedule.in_order:
+            return 0.0
+        return self.settings.late * self._choose(LATENESS) / (len(LATENESS) - 1)
+
+    def conclude(self, spin_limit: int) -> None:
+        """From now on keep gevent's order, on time, and record nothing."""
+        self.schedule = Fifo()
+        self.settings = Settings(spin_limit=spin_limit)
+        self.trace.is_closed = True
+
+    def left(self) -> list[Watcher | Callback]:
+        """What is queued and what is watched, but for what no loop would go on for."""
+        watched = [one for kind in self._active.values() for one in kind if one.ref]
+        return [*self._ready, *watched]
+
+    # gevent's interface
+
+    def run_callback(self, func: Callable[..., Any], *args: Any) -> Callback:
+        if self.is_destroyed:
+            raise ValueError("operation on destroyed loop")
+        callback = Callback(self, func, args)
+        callback.born = self.trace.steps
+        self._ready.append(callback)
+        return callback
+
+    run_callback_threadsafe = run_callback
+
+    def timer(
+        self, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None
+    ) -> TimerWatcher:
+        return TimerWatcher(self, after, repeat, ref, priority)
+
+    def io(self, fd: int, events: int, ref: bool = True, priority: int | None = None) -> IoWatcher:
+        return IoWatcher(self, fd, events, ref, priority)
+
+    def async_(self, ref: bool = True, priority: int | None = None) -> AsyncWatcher:
+        return AsyncWatcher(self, ref, priority)
+
+    def signal(self, signum: int, ref: bool = True, priority: int | None = None) -> Watcher:
+        """A watcher that never fires: in a simulation nobody sends signals."""
+        return Watcher(self, ref, priority)
+
+    def idle(self, ref: bool = True, priority: int | None = None) -> PassWatcher:
+        return PassWatcher(self, "idle", ref, priority)
+
+    def prepare(self, ref: bool = True, priority: int | None = None) -> PassWatcher:
+        return PassWatcher(self, "prepare", ref, priority)
+
+    def check(self, ref: bool = True, priority: int | None = None) -> PassWatcher:
+        return PassWatcher(self, "check", ref, priority)
+
+    def fork(self, ref: bool = True, priority: int | None = None) -> Watcher:
+        raise NotSimulated(
+            "a simulation has no native threads and no forks, so no ThreadPool either: pass the"
+            " program what it needs of them, or replace what it calls in them"
+        )
+
+    def child(self, pid: int, trace: int = 0, ref: bool = True) -> Watcher:
+        raise NotSimulated("a simulation cannot wait for processes: replace what starts them")
+
+    def install_sigchld(self) -> None:
+        self.child(0)
+
+    def reset_sigchld(self) -> None:
+        """Nothing: no signal was taken."""
+
+    def stat(
+        self, path: str, interval: float = 0.0, ref: bool = True, priority: int | None = None
+    ) -> Watcher:
+        raise NotSimulated("a simulation does not watch files: replace what watches them")
+
+    def closing_fd(self, fd: int) -> bool:
+        return False
+
+    def now(self) -> float:
+        return self.clock.now
+
+    def update_now(self) -> None:
+        """Nothing: the time is never stale."""
+
+    update = update_now
+
+    def destroy(self) -> None:
+        self.is_destroyed = True
+        self._ready.clear()
+        self._timers.clear()
+        for kind in self._active.values():
+            for watcher in list(kind):
+                watcher.stop()
+
+    def reinit(self) -> None:
+        """Nothing: there is nothing native."""
+
+    def _format(self) -> str:
+        watched = sum(map(len, self._active.values()))
+        return f"simulated, at {self.clock.now:g} s, {len(self._ready)} ready, {watched} watched"
+
+    def __repr__(self) -> str:
+        return f"<Loop {self._format()}>"

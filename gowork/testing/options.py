@@ -1,0 +1,38 @@
+"""What a schedule chooses among: labels of all that could run next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gowork.testing.traces import Trace
+from gowork.testing.watchers import Callback, Watcher
+
+__all__ = ["Options"]
+
+
+class Options(Sequence[str]):
+    """Labels of what could run, made only if a schedule reads them."""
+
+    def __init__(self, trace: Trace, ready: Sequence[Callback], events: Sequence[Watcher]) -> None:
+        self._trace = trace
+        self._ready = ready
+        self._events = events
+
+    def __len__(self) -> int:
+        return len(self._ready) + len(self._events)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        if index < len(self._ready):
+            entry: Callback | Watcher = self._ready[index]
+            kind = ""
+        else:
+            entry = event = self._events[index - len(self._ready)]
+            kind = event.kind
+        assert entry.callback is not None
+        return self._trace.label(entry.callback, entry.args or (), kind)

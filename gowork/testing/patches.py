@@ -1,0 +1,153 @@
+"""What a simulation replaces in its process while it runs, and puts back.
+
+The clocks of module ``time``, and an unpatched ``time.sleep``, tell the virtual time to
+the thread that simulates and the real one to every other. An unpatched thread start is
+refused to that thread. ``gevent.pool`` gets sets that keep their order: a Group kills its
+members in the order of its set, which is that of memory addresses.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, MutableSet
+from typing import Any
+
+import gevent.pool
+from gevent.monkey import is_object_patched
+
+from gowork.testing.clocks import EPOCH, Clock
+from gowork.testing.errors import NotSimulated, SimulationError
+from gowork.threads import get_ident
+
+__all__ = ["OrderedSet", "replaced"]
+
+NANOSECONDS = 1_000_000_000
+
+# How threads are begun by the standard library: module and name, where it exists.
+THREAD_STARTS = [
+    (module, name)
+    for module in (_thread, threading)
+    for name in (
+        "start_new_thread",
+        "start_new",
+        "start_joinable_thread",
+        "_start_new_thread",
+        "_start_joinable_thread",
+    )
+    if hasattr(module, name)
+]
+
+_clocks: dict[int, Clock] = {}  # of the threads that simulate
+_originals: list[tuple[Any, str, Any]] = []
+
+
+class OrderedSet(MutableSet[Any]):
+    """A set that is iterated in the order in which its elements came."""
+
+    def __init__(self, elements: Iterable[Any] = ()) -> None:
+        self._elements = dict.fromkeys(elements)
+
+    def __contains__(self, element: object) -> bool:
+        return element in self._elements
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._elements)
+
+    def __len__(self) -> int:
+        return len(self._elements)
+
+    def add(self, value: Any) -> None:
+        self._elements[value] = None
+
+    def discard(self, value: Any) -> None:
+        self._elements.pop(value, None)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(map(repr, self))}}}"
+
+
+@contextlib.contextmanager
+def replaced(clock: Clock) -> Iterator[None]:
+    """Have *clock* tell the time to this thread within the block.
+
+    :raises SimulationError: if another simulation runs in this thread.
+    """
+    thread = get_ident()
+    if thread in _clocks:
+        raise SimulationError("a simulation runs already: one cannot run within another")
+    if not _clocks:
+        _install()
+    _clocks[thread] = clock
+    try:
+        yield
+    finally:
+        del _clocks[thread]
+        if not _clocks:
+            _remove()
+
+
+def _install() -> None:
+    for name in ("monotonic", "perf_counter"):
+        _replace(time, name, _telling(lambda now: now))
+        _replace(time, f"{name}_ns", _telling(lambda now: round(now * NANOSECONDS)))
+    _replace(time, "time", _telling(lambda now: EPOCH + now))
+    _replace(time, "time_ns", _telling(lambda now: round((EPOCH + now) * NANOSECONDS)))
+    if not is_object_patched("time", "sleep"):
+        _replace(time, "sleep", _sleeping)
+    if not is_object_patched("threading", "_start_new_thread"):
+        for module, name in THREAD_STARTS:
+            _replace(module, name, _refusing)
+    _originals.append((gevent.pool, "set", set))
+    gevent.pool.set = OrderedSet  # type: ignore[attr-defined]
+
+
+def _remove() -> None:
+    while _originals:
+        module, name, original = _originals.pop()
+        if original is set:
+            del module.set
+        else:
+            setattr(module, name, original)
+
+
+def _replace(module: Any, name: str, make: Callable[[Any], Any]) -> None:
+    original = getattr(module, name)
+    _originals.append((module, name, original))
+    setattr(module, name, make(original))
+
+
+def _telling(as_told: Callable[[float], Any]) -> Callable[[Any], Any]:
+    def make(original: Callable[[], Any]) -> Callable[[], Any]:
+        def read() -> Any:
+            clock = _clocks.get(get_ident())
+            return original() if clock is None else as_told(clock.read())
+
+        return read
+
+    return make
+
+
+def _sleeping(original: Callable[[float], None]) -> Callable[[float], None]:
+    def sleep(seconds: float) -> None:
+        clock = _clocks.get(get_ident())
+        if clock is None or seconds < 0:
+            original(seconds)
+        else:  # it blocks the thread, and all greenlets with it, as the real one does
+            clock.advance(seconds)
+
+    return sleep
+
+
+def _refusing(original: Callable[..., Any]) -> Callable[..., Any]:
+    def start(*args: Any, **kwargs: Any) -> Any:
+        if get_ident() not in _clocks:
+            return original(*args, **kwargs)
+        raise NotSimulated(
+            "a simulation cannot control native threads: patch them with gevent.monkey, use"
+            " greenlets, or do what the thread does before the simulation begins"
+        )
+
+    return start

@@ -1,0 +1,172 @@
+"""Who waits on what: the report of a deadlock.
+
+gevent keeps no such record. But whatever a greenlet waits for must know the greenlet, to
+wake it. So the report goes from a greenlet to the objects that refer to it, by way of
+bound methods, waiters and lists of links, until it meets one that can be waited for. Its
+name is looked for among the variables of the waiting code.
+"""
+
+from __future__ import annotations
+
+import gc
+import linecache
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from types import BuiltinMethodType, FrameType, MethodType
+from typing import Any
+
+from gevent._abstract_linkable import AbstractLinkable
+from gevent.hub import Waiter
+from gevent.lock import RLock
+from gevent.queue import Channel as GeventChannel
+from gevent.queue import SimpleQueue
+from greenlet import greenlet
+
+from gowork.channels import Channel
+from gowork.events import Event
+from gowork.operations import Entry, Operation
+from gowork.testing.traces import Trace
+from gowork.testing.watchers import IoWatcher, Watcher
+
+__all__ = ["who_waits"]
+
+WAITED_FOR = (AbstractLinkable, SimpleQueue, GeventChannel, Channel, Event, Watcher)
+GO_BETWEEN = (BuiltinMethodType, MethodType, Waiter, list, deque, dict, Operation, Entry)
+STEPS = 7  # from a greenlet to what it waits for, at most
+SHOWN = 50  # greenlets
+SHOWN_AWAITED = 5
+LIBRARIES = ("gevent.", "gowork.", "greenlet.")
+
+
+def who_waits(waiting: Sequence[greenlet], trace: Trace) -> str:
+    """A line for each of the *waiting* greenlets, and the line of code where it waits."""
+    shown = list(waiting[:SHOWN])
+    awaited = _awaited_by(shown, {id(one) for one in trace.greenlets()})
+    lines = []
+    for one in shown:
+        frames = list(_frames_of(one))
+        whats = [_describe(what, frames, trace) for what in awaited[id(one)]]
+        if len(whats) > SHOWN_AWAITED:
+            whats[SHOWN_AWAITED:] = [f"{len(whats) - SHOWN_AWAITED} more"]
+        what = ", ".join(whats) or "something unknown"
+        lines.append(f"  {trace.name_of(one)}{_given_name(one)} waits for {what}")
+        if frames:
+            lines.append(f"    {_place_of(frames[0])}")
+    if len(waiting) > SHOWN:
+        lines.append(f"  ... and {len(waiting) - SHOWN} more")
+    return "\n".join(lines)
+
+
+def _awaited_by(waiting: list[greenlet], known: set[int]) -> dict[int, list[Any]]:
+    """What each greenlet waits for, by the id of the greenlet.
+
+    Of greenlets only those count whose ids are *known*.
+    """
+    found: dict[int, list[Any]] = {id(one): [] for one in waiting}
+    leads: dict[int, tuple[Any, set[int]]] = {id(one): (one, {id(one)}) for one in waiting}
+    for _ in range(STEPS):
+        # Each lead with the greenlets, by id, to which it leads.
+        following: dict[int, tuple[Any, set[int]]] = {}
+        arrived: list[tuple[int, Any]] = []
+        objects = [lead for lead, _ in leads.values()]
+        for referrer in gc.get_referrers(*objects):
+            if referrer is objects or referrer is waiting:
+                continue
+            for lead in _referents(referrer, objects):
+                _, whom = leads.get(id(lead), (None, set[int]()))
+                if isinstance(referrer, WAITED_FOR) or _is_end(referrer, lead, known):
+                    arrived += [(one, referrer) for one in whom if one != id(referrer)]
+                elif whom and _leads_on(referrer):
+                    following.setdefault(id(referrer), (referrer, set()))[1].update(whom)
+        for one, awaited in arrived:
+            if not any(awaited is other for other in found[one]):
+                found[one].append(awaited)
+        unknown = {one for one, awaited in found.items() if not awaited}
+        leads = {
+            key: (lead, whom & unknown)
+            for key, (lead, whom) in following.items()
+            if key not in leads and whom & unknown
+        }
+        if not leads:
+            break
+    return found
+
+
+def _referents(referrer: Any, objects: list[Any]) -> list[Any]:
+    """What *referrer* refers to, of *objects* at least."""
+    if not isinstance(referrer, greenlet):
+        return gc.get_referents(referrer)
+    # A greenlet is found among referrers, but does not tell what it refers to.
+    candidates = [one for one in objects if not isinstance(one, greenlet)]
+    return [one for one in candidates if any(referrer is r for r in gc.get_referrers(one))]
+
+
+def _is_end(referrer: Any, lead: Any, known: set[int]) -> bool:
+    """Whether *referrer* is a greenlet, and *lead* what is to be told of its end."""
+    return id(referrer) in known and not isinstance(lead, greenlet)
+
+
+def _leads_on(referrer: Any) -> bool:
+    if not isinstance(referrer, GO_BETWEEN):
+        return False
+    if isinstance(referrer, dict) and not isinstance(referrer, OrderedDict):
+        return "__name__" not in referrer and "__builtins__" not in referrer
+    if isinstance(referrer, BuiltinMethodType | MethodType):
+        return referrer.__name__ in ("switch", "_on_expiration", "switch_args")
+    return True
+
+
+def _describe(awaited: Any, frames: list[FrameType], trace: Trace) -> str:
+    if isinstance(awaited, greenlet):
+        return f"the end of {trace.name_of(awaited)}{_given_name(awaited)}"
+    if isinstance(awaited, IoWatcher):
+        return f"descriptor {awaited.fd}"
+    if isinstance(awaited, Watcher):
+        return f"a {awaited.kind} watcher"
+    awaited, name = _named(awaited, frames)
+    kind = type(awaited).__name__
+    holder = getattr(awaited, "_owner", None) if isinstance(awaited, RLock) else None
+    held = f", held by {trace.name_of(holder)}" if isinstance(holder, greenlet) else ""
+    return f"{kind} {name}{held}" if name else f"{kind} {awaited!r}{held}"
+
+
+def _named(awaited: Any, frames: list[FrameType]) -> tuple[Any, str]:
+    """What it is in the eyes of the waiting code, and the name it has there, or ''."""
+    for frame in frames:
+        for name, value in _variables(frame):
+            # A lock may wait in a lock of its own.
+            if value is awaited or getattr(value, "_block", None) is awaited:
+                return value, name
+    return awaited, ""
+
+
+def _variables(frame: FrameType) -> Iterator[tuple[str, Any]]:
+    yield from frame.f_locals.items()
+    for name, value in frame.f_locals.items():
+        attributes = getattr(value, "__dict__", None)
+        if name == "self" and isinstance(attributes, dict):
+            yield from ((f"self.{attribute}", held) for attribute, held in attributes.items())
+    names = frame.f_code.co_names
+    yield from ((name, frame.f_globals[name]) for name in names if name in frame.f_globals)
+
+
+def _frames_of(one: greenlet) -> Iterator[FrameType]:
+    """Where a suspended greenlet is, innermost first, without gevent's and gowork's code."""
+    frame = one.gr_frame
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if not f"{module}.".startswith(LIBRARIES):
+            yield frame
+        frame = frame.f_back
+
+
+def _place_of(frame: FrameType) -> str:
+    code = frame.f_code
+    line = linecache.getline(code.co_filename, frame.f_lineno, frame.f_globals).strip()
+    return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}: {line}"
+
+
+def _given_name(one: greenlet) -> str:
+    """The name that the program gave to the greenlet, in brackets."""
+    name = vars(one).get("name")
+    return f" ({name})" if isinstance(name, str) else ""

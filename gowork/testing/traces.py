@@ -1,0 +1,103 @@
+"""What ran, in which order: names for greenlets, a digest of all steps, the last of them.
+
+Names must be the same in every process, so they are made of the number of a greenlet in
+the order of appearance and the name of its function, never of an address or a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from gevent.hub import Hub, Waiter
+from greenlet import greenlet
+
+__all__ = ["Step", "Trace"]
+
+KEPT = 1000  # steps
+
+
+class Step(NamedTuple):
+    """One step of a simulation: at what virtual second what ran."""
+
+    time: float
+    what: str
+
+
+class Trace:
+    """The record of one simulation, of which only the end is kept."""
+
+    def __init__(self, main: greenlet) -> None:
+        self.steps = 0
+        self.is_closed = False  # what comes later is no part of it
+        self.last: deque[Step] = deque(maxlen=KEPT)
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._main = main
+        self._names: WeakKeyDictionary[greenlet, str] = WeakKeyDictionary()
+        self._count = 0
+
+    def add(
+        self, now: float, callback: Callable[..., Any], args: tuple[Any, ...], kind: str
+    ) -> None:
+        """Record that *callback(\\*args)* runs now, because of a watcher of that *kind* or ''."""
+        step = Step(now, self.label(callback, args, kind))
+        if self.is_closed:
+            return
+        self.steps += 1
+        self.last.append(step)
+        self._hash.update(f"{step.time!r} {step.what}\n".encode())
+
+    @property
+    def digest(self) -> str:
+        """The same for the same steps at the same times, in any process."""
+        return self._hash.hexdigest()
+
+    def greenlets(self) -> list[greenlet]:
+        """The greenlets that ran or were about to and are still there, in order of appearance."""
+        return sorted(self._names, key=lambda one: int(self._names[one].partition(":")[0]))
+
+    def label(self, callback: Callable[..., Any], args: tuple[Any, ...], kind: str = "") -> str:
+        """What to call a step of that kind."""
+        about = greenlet_of(callback)
+        if about is not None:
+            text = self.name_of(about)
+        else:
+            text = name_of_function(callback)
+            named = [self.name_of(arg) for arg in args if isinstance(arg, greenlet)]
+            text += f"({', '.join(named)})" if named else ""
+        return f"{kind} {text}" if kind else text
+
+    def name_of(self, one: greenlet) -> str:
+        """*number:function* of a greenlet, its number given at the first question."""
+        if one is self._main:
+            return "main"
+        if isinstance(one, Hub):
+            return "hub"
+        name = self._names.get(one)
+        if name is None:
+            self._count += 1
+            body = getattr(one, "_run", None) or getattr(one, "run", None) or one
+            name = self._names[one] = f"{self._count}:{name_of_function(body)}"
+        return name
+
+
+def greenlet_of(callback: Callable[..., Any]) -> greenlet | None:
+    """The greenlet that *callback* switches to, if that is what it does."""
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, Waiter):
+        owner = owner.greenlet
+    return owner if isinstance(owner, greenlet) else None
+
+
+def name_of_function(function: Any) -> str:
+    """Its name and that of its class, without any address."""
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str):
+        return type(function).__name__
+    owner = getattr(function, "__self__", None)
+    if owner is None or isinstance(owner, type(hashlib)):
+        return name
+    return f"{(owner if isinstance(owner, type) else type(owner)).__name__}.{name}"
