@@ -14,7 +14,8 @@ import pytest
 from deadlines import deadline
 from gevent import monkey
 from hypothesis import settings
-from leaks import Census, left_since, sweep
+
+from gowork.testing.leaks import left_since, sweep, watch
 
 pytest_plugins = ["pytester"]
 
@@ -94,18 +95,19 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     seconds = marker.args[0] if marker else DEADLINE
     hub = gevent.get_hub()
     stream = hub.exception_stream = io.StringIO()
-    before = Census()
-    try:
-        with deadline(seconds, request.config.stash[_stderr]):
-            yield
-    finally:
-        left = left_since(before)
-        if left:
-            sweep(before)
-        del hub.exception_stream
+    with watch() as before:
+        try:
+            with deadline(seconds, request.config.stash[_stderr]):
+                yield
+        finally:
+            left = left_since(before)
+            if left:
+                sweep(before)
+            del hub.exception_stream
     if left:
         more = f"\n... {len(left)} in all" if len(left) > SHOWN else ""
-        pytest.fail(f"{name} left behind:\n" + "\n".join(left[:SHOWN]) + more, pytrace=False)
+        shown = "\n".join(map(str, left[:SHOWN]))
+        pytest.fail(f"{name} left behind:\n{shown}{more}", pytrace=False)
     if stream.getvalue() and not request.node.get_closest_marker("hub_prints"):
         pytest.fail(f"{name} made the hub print:\n{stream.getvalue()}", pytrace=False)
 

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import gevent
 import pytest
 from gevent.hub import Waiter
-from leaks import Census
 from makers import passes
 
 from gowork import clocks
 from gowork.clocks import Alarm, IdleClock, as_seconds, idle_clock
+from gowork.testing.leaks import Census
 
 
 class Timer:

@@ -9,11 +9,11 @@ import gevent
 import pytest
 from gevent.event import Event
 from greenlet import GreenletExit
-from leaks import Census
 from makers import done, ended, nothing, park, raising, routines
 from small_tasks import Broken, blocks, states
 
 from gowork import FinalizeTimeout, Job, JobState, TaskState
+from gowork.testing.leaks import Census
 
 ENDINGS = {
     "done": lambda task: [each.done() for each in task.job.tasks],

@@ -7,10 +7,10 @@ import time
 
 import gevent
 import pytest
-from leaks import Census
 from makers import ended, passes, routines
 
 from gowork import Job, JobState
+from gowork.testing.leaks import Census
 
 # Fair
 

@@ -6,7 +6,6 @@ import gevent
 import pytest
 from gevent.event import Event
 from greenlet import GreenletExit
-from leaks import Census
 from makers import done, ended, nothing, noting, park, raising, routines
 from small_tasks import Broken, blocks, calling, states, ticks
 
@@ -22,6 +21,7 @@ from gowork import (
     TaskState,
     VerdictMissing,
 )
+from gowork.testing.leaks import Census
 
 ADD = [Job.add_task, Job.add_oneshot_task]
 

@@ -2,51 +2,67 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import gevent
+import gevent.socket
 import pytest
 from gevent import monkey
 from gevent.event import Event
 from greenlet import greenlet
-from leaks import Census, left_since
+
+from gowork.testing import Simulation
+from gowork.testing.leaks import Census, left_since, sweep, watch
 
 start_new_thread = monkey.get_original("_thread", "start_new_thread")
 allocate_lock = monkey.get_original("_thread", "allocate_lock")
 
 
 @contextmanager
-def seen(what: str) -> Iterator[None]:
-    """The block leaves something behind, described with *what*."""
-    before = Census()
-    yield
-    left = left_since(before)
-    assert any(what in one for one in left), left
+def seen(kind: str, *words: str) -> Iterator[None]:
+    """The block leaves one thing behind, of that *kind* and described with all *words*."""
+    with watch() as before:
+        yield
+        left = left_since(before)
+    assert [one.kind for one in left] == [kind], left
+    assert all(word in left[0].what for word in words), left
+
+
+@contextmanager
+def nothing_seen() -> Iterator[None]:
+    """The block leaves nothing behind."""
+    with watch() as before:
+        yield
+        assert left_since(before) == []
 
 
 def test_nothing_is_seen_where_nothing_is_left():
-    before = Census()
-    gevent.spawn(gevent.sleep, 0.01).join()
-    with gevent.Timeout(5):
-        gevent.sleep(0)
-    os.close(os.dup(0))
-    assert left_since(before) == []
+    with nothing_seen():
+        gevent.spawn(gevent.sleep, 0.01).join()
+        with gevent.Timeout(5):
+            gevent.sleep(0)
+        os.close(os.dup(0))
 
 
 def test_what_ends_in_a_few_passes_of_the_loop_is_let_go():
-    before = Census()
-    gevent.spawn(gevent.sleep, 0)
-    assert left_since(before) == []
+    with nothing_seen():
+        gevent.spawn(gevent.sleep, 0)
 
 
-def test_a_greenlet_that_waits_is_seen_with_its_stack():
-    with seen("forgotten_wait"):
-        waiting = gevent.spawn(forgotten_wait, Event())
-        gevent.sleep(0)
+def test_a_greenlet_that_waits_is_seen_with_its_stack_and_where_it_was_spawned():
+    with seen("greenlet", "in forgotten_wait\n    event.wait()", "in forget_a_wait\n"):
+        waiting = forget_a_wait(Event())
     waiting.kill()
+
+
+def forget_a_wait(event):
+    waiting = gevent.spawn(forgotten_wait, event)
+    gevent.sleep(0)
+    return waiting
 
 
 def forgotten_wait(event):
@@ -55,15 +71,14 @@ def forgotten_wait(event):
 
 def test_a_greenlet_that_nobody_refers_to_is_seen():
     event = Event()
-    with seen("forgotten_wait"):
-        gevent.spawn(forgotten_wait, event)
-        gevent.sleep(0)
+    with seen("greenlet", "forgotten_wait"):
+        forget_a_wait(event)
     event.set()
     gevent.sleep(0)
 
 
 def test_a_raw_greenlet_that_has_begun_is_seen():
-    with seen("greenlet.greenlet"):
+    with seen("greenlet", "greenlet.greenlet"):
         raw = greenlet(lambda: raw.parent.switch(), parent=gevent.getcurrent())
         raw.switch()
     raw.switch()
@@ -77,28 +92,36 @@ def test_a_greenlet_that_goes_on_and_on_is_seen():
         while going:
             gevent.sleep(0)
 
-    with seen("spin"):
+    with seen("greenlet", "spin"):
         spinning = gevent.spawn(spin)
     going.clear()
     spinning.join()
 
 
+def test_a_greenlet_that_will_begin_later_is_seen():
+    with watch() as before:
+        late = gevent.spawn_later(1000, print)
+        kinds = {one.kind for one in left_since(before)}
+    late.kill()
+    assert kinds == {"greenlet", "active watcher"}
+
+
 def test_a_timer_is_seen():
-    with seen("active watcher"):
+    with seen("active watcher", "timer"):
         timer = gevent.get_hub().loop.timer(1000)
         timer.start(lambda: None)
     timer.close()
 
 
 def test_a_timer_that_does_not_keep_the_loop_alive_is_seen():
-    with seen("active watcher"):
+    with seen("active watcher", "timer"):
         timer = gevent.get_hub().loop.timer(1000, ref=False)
         timer.start(lambda: None)
     timer.close()
 
 
 def test_a_timeout_that_was_not_closed_is_seen():
-    with seen("active watcher"):
+    with seen("active watcher", "timer"):
         timeout = gevent.Timeout.start_new(1000)
     timeout.close()
 
@@ -109,9 +132,15 @@ def test_a_descriptor_is_seen():
     os.close(number)
 
 
+def test_a_descriptor_is_seen_with_the_object_that_holds_it():
+    with seen("descriptor", "gevent._socket3.socket", "family=2"):
+        holder = gevent.socket.socket()
+    holder.close()
+
+
 def test_a_thread_is_seen_with_its_stack():
     lock, begun = taken_lock(), taken_lock()
-    with seen("blocked_thread"):
+    with seen("thread", "blocked_thread"):
         start_new_thread(blocked_thread, (lock, begun))
         begun.acquire()
     lock.release()
@@ -130,17 +159,108 @@ def blocked_thread(lock, begun):
 
 def test_work_of_the_threadpool_is_seen():
     lock = taken_lock()
-    with seen("threadpool"):
+    with watch() as before:
         result = gevent.get_hub().threadpool.spawn(lock.acquire)
+        left = left_since(before)
     lock.release()
     result.get()
+    assert {one.kind for one in left} == {"active watcher", "pool work"}
+
+
+def open_null():
+    return open(os.devnull)
+
+
+class Knot:
+    """Refers to itself, so that only the collector frees it."""
+
+    def __init__(self, held):
+        self.held = held
+        self.itself = self
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize(
+    ("make", "what"), [(gevent.socket.socket, "_socket3.socket"), (open_null, "/dev/null")]
+)
+def test_a_reference_cycle_that_holds_a_descriptor_is_seen(make, what):
+    with seen("reference cycle", "that holds", what):
+        Knot(make())
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_cycle_is_seen_however_much_was_made_after_it():
+    with seen("reference cycle"):
+        Knot(gevent.socket.socket())
+        assert len([[] for _ in range(10_000)])
+
+
+def test_a_cycle_of_memory_alone_is_let_go():
+    with nothing_seen():
+        Knot(gevent.spawn(len, ()))
+        Knot(gevent.get_hub().loop.timer(1))
+        gevent.sleep(0)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_cycle_that_was_collected_in_time_is_let_go():
+    with nothing_seen():
+        Knot(gevent.socket.socket())
+        gc.collect()
+
+
+def test_a_greenlet_that_waits_in_a_cycle_is_seen_as_a_greenlet():
+    event = Event()
+    with seen("greenlet", "forgotten_wait"):
+        Knot(forget_a_wait(event)).event = event
+    event.set()
+    gevent.sleep(0)
 
 
 def test_what_was_there_before_is_not_blamed():
-    waiting = gevent.spawn(forgotten_wait, Event())
-    gevent.sleep(0)
-    assert left_since(Census()) == []
+    waiting = forget_a_wait(Event())
+    with nothing_seen():
+        pass
     waiting.kill()
+
+
+@pytest.mark.parametrize(("young", "meanwhile"), [(0, 0), (700, 50_000), (10**6, 10**6)])
+def test_the_collector_comes_seldom_and_then_as_before(young, meanwhile):
+    outer = gc.get_threshold()
+    gc.set_threshold(young, 7, 8)
+    try:
+        with watch():
+            assert gc.get_threshold() == (meanwhile, 7, 8)
+        assert gc.get_threshold() == (young, 7, 8)
+    finally:
+        gc.set_threshold(*outer)
+
+
+def test_what_is_swept_up_is_gone():
+    before = Census()
+    forget_a_wait(Event())
+    gevent.Timeout.start_new(1000)
+    late = gevent.spawn_later(1000, print)
+    sweep(before)
+    assert left_since(before) == []
+    assert late.dead
+
+
+def test_in_a_simulation_its_greenlets_and_timers_are_seen():
+    with Simulation() as simulation:
+        before = Census()
+        gevent.spawn(gevent.sleep, 1000)
+        gevent.Timeout.start_new(1000)
+        left = left_since(before)
+        sweep(before)
+        assert left_since(before) == []
+    assert sorted(one.kind for one in left) == ["active watcher"] * 2 + ["greenlet"]
+    assert simulation.left == []
+
+
+def test_in_a_simulation_no_pool_is_made():
+    with Simulation(), nothing_seen():
+        gevent.sleep(1000)
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import gevent
 import pytest
 from gevent.event import Event
 from greenlet import GreenletExit
-from leaks import Census
 from makers import done, ended, in_a_thread, park, raising, routines
 from small_tasks import Broken, blocks, states, ticks
 
 from gowork import Cancelled, Job, JobState, StateError, TaskState
 from gowork.states import JOB_TABLE, TASK_TABLE, JobGiven, TaskGiven
+from gowork.testing.leaks import Census
 
 
 def named(names):

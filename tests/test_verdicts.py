@@ -8,10 +8,10 @@ import math
 import time
 
 import pytest
-from leaks import Census
 from makers import begun, done, ended, noting, park, passes, raising, routines, saying
 
 from gowork import Job, JobState, TaskState, VerdictMissing, clocks
+from gowork.testing.leaks import Census
 
 STRENGTH = ["park", "idle", "tick", "done"]
 
