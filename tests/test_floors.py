@@ -45,6 +45,7 @@ FLOORS = {
     "gowork.testing.descriptors": 5,
     "gowork.testing.traces": 5,
     "gowork.testing.faults": 5,
+    "gowork.testing.wires": 5.05,
     "gowork.testing.networks": 5.1,
     "gowork.testing.patches": 5.1,
     "gowork.testing.schedules": 5.1,

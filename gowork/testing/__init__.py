@@ -19,6 +19,18 @@ from gowork.testing.errors import (
     SimulationError,
 )
 from gowork.testing.explorations import Exploration, explore
+from gowork.testing.faults import (
+    Fault,
+    bandwidth,
+    corrupt,
+    cut,
+    latency,
+    refuse,
+    reset,
+    slicer,
+    stall,
+)
+from gowork.testing.networks import Listener, Network
 from gowork.testing.schedules import (
     Bounded,
     Drawn,
@@ -36,9 +48,12 @@ __all__ = [
     "Deadlock",
     "Drawn",
     "Exploration",
+    "Fault",
     "Fifo",
     "Lifo",
+    "Listener",
     "Livelock",
+    "Network",
     "NotSimulated",
     "Pct",
     "Random",
@@ -47,6 +62,14 @@ __all__ = [
     "ScheduleDiverged",
     "Simulation",
     "SimulationError",
+    "bandwidth",
+    "corrupt",
+    "cut",
     "explore",
+    "latency",
+    "refuse",
+    "reset",
     "simulate",
+    "slicer",
+    "stall",
 ]

@@ -61,9 +61,9 @@ class Settings(NamedTuple):
 class Loop:
     """A loop for one simulated hub.
 
-    *stuck* is called in the hub when nothing can happen any more, and *spinning* when
-    callbacks have run for very long with nothing else; each may raise in the main
-    greenlet. After a spin the clock jumps to the next timer.
+    *stuck* is called in the hub when nothing can happen any more, *spinning* when callbacks
+    have run for very long with nothing else, and *fail* with what a schedule raised; each may
+    raise in the main greenlet. After a spin the clock jumps to the next timer.
     """
 
     MAXPRI = 2
@@ -81,6 +81,7 @@ class Loop:
         settings: Settings,
         stuck: Callable[[], None],
         spinning: Callable[[], None],
+        fail: Callable[[BaseException], None],
     ) -> None:
         self.clock = clock
         self.schedule = schedule
@@ -93,6 +94,7 @@ class Loop:
         self.references = 0  # active watchers for whose sake the loop goes on
         self._stuck = stuck
         self._spinning = spinning
+        self._fail = fail
         self._ready: deque[Callback] = deque()
         # Active watchers by kind, in the order in which they were started.
         self._active: dict[str, dict[Watcher, None]] = {
@@ -162,8 +164,13 @@ class Loop:
     def _choose(self, options: Sequence[str]) -> int:
         if len(options) == 1:
             return 0
-        chosen = self.schedule.pick(options)
-        self.choices.append(chosen)
+        try:
+            chosen = self.schedule.pick(options)
+        except BaseException as error:
+            self._fail(error)
+            return 0
+        if not self.trace.is_closed:
+            self.choices.append(chosen)
         return chosen
 
     def _call(self, entry: Callback) -> None:

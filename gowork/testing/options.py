@@ -28,11 +28,5 @@ class Options(Sequence[str]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index %= len(self)
-        if index < len(self._ready):
-            entry: Callback | Watcher = self._ready[index]
-            kind = ""
-        else:
-            entry = event = self._events[index - len(self._ready)]
-            kind = event.kind
-        assert entry.callback is not None
-        return self._trace.label(entry.callback, entry.args or (), kind)
+        at = index - len(self._ready)
+        return self._trace.label_of(self._ready[index] if at < 0 else self._events[at])

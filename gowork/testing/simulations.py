@@ -145,7 +145,13 @@ class Simulation:
         self._main = getcurrent()
         self._trace = Trace(self._main)
         self._loop = Loop(
-            clock, self._schedule, self._trace, self._settings, self._stuck, self._spinning
+            clock,
+            self._schedule,
+            self._trace,
+            self._settings,
+            self._stuck,
+            self._spinning,
+            self._fail,
         )
         outer: Any = get_hub_if_exists()
         self._stack.callback(set_hub, outer)
@@ -161,10 +167,10 @@ class Simulation:
         tb: TracebackType | None,
     ) -> None:
         with self._stack:
+            # The labels first: they make greenlets known that have not begun.
+            watched = [self._trace.label_of(one) for one in self._loop.left()]
             alive = self._alive()
-            names = [self._trace.name_of(one) for one in alive]
-            self.left = [f"greenlet {name}" for name in names]
-            self.left += [repr(one) for one in self._loop.left()]
+            self.left = [f"greenlet {self._trace.name_of(one)}" for one in alive] + watched
             self._end = self.now
             if alive:
                 self._clean_up()
@@ -213,6 +219,12 @@ class Simulation:
 
     # What the loop asks
 
+    def _fail(self, error: BaseException) -> None:
+        """Raise *error* in the main greenlet, from wherever."""
+        if getcurrent() is self._main:
+            raise error
+        self._main.throw(error)
+
     def _stuck(self) -> None:
         waits = who_waits([self._main, *self._alive()], self._trace)
         self._main.throw(Deadlock(f"nobody can go on, at {self.now:g} virtual seconds:\n{waits}"))
@@ -222,7 +234,7 @@ class Simulation:
         if self._loop.trace.is_closed or (self._on_spin == "jump" and self._loop.will_jump()):
             return
         runners = sorted({step.what for step in self._trace.last})
-        self._main.throw(
+        self._fail(
             Livelock(
                 f"{limit} callbacks in a row, at {self.now:g} virtual seconds, with neither timer"
                 f" nor input between them; those that ran last:\n  "

@@ -70,6 +70,10 @@ class Trace:
             text += f"({', '.join(named)})" if named else ""
         return f"{kind} {text}" if kind else text
 
+    def label_of(self, entry: Any) -> str:
+        """What to call the step that a callback or watcher, which was started, will be."""
+        return self.label(entry.callback, entry.args or (), getattr(entry, "kind", ""))
+
     def name_of(self, one: greenlet) -> str:
         """*number:function* of a greenlet, its number given at the first question."""
         if one is self._main:
