@@ -12,6 +12,7 @@ vain, the rest goes on in another greenlet.
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from gowork.errors import Cancelled, FinalizeTimeout
 __all__ = ["Call", "Unstopped", "deliver", "run_bounded", "stop_all"]
 
 REDELIVERY = 0.1
+GLANCE = 0.001  # seconds that are no rest worth a wait: no loop counts finer
 
 
 class Unstopped(NamedTuple):
@@ -70,15 +72,14 @@ def stop_all(
     began = time.monotonic()
     if quiet.wait(countable(grace)) or not goes_on():
         return []
-    second = time.monotonic()
+    # grace is a number here: an endless first wait has not ended.
+    end = time.monotonic() + (grace or 0.0)
     while True:
         for greenlet in list(living):
             deliver(greenlet, reason)
-        # grace is a number here: an endless first wait has not ended.
-        left = (grace or 0.0) - (time.monotonic() - second)
-        if quiet.wait(countable(min(REDELIVERY, max(0.0, left)))) or not goes_on():
+        if quiet.wait(_until(end, REDELIVERY)) or not goes_on():
             return []
-        if time.monotonic() - second >= (grace or 0.0):
+        if end - time.monotonic() < GLANCE:
             waited = time.monotonic() - began
             return [Unstopped(task, _stack(glet), waited) for glet, task in living.items()]
 
@@ -138,26 +139,28 @@ def _watch(
 ) -> bool:
     """Wait for *worker*, stopping what overruns; False if it had to be abandoned."""
     while True:
-        since = worker.since
-        bound = None if limit is None else since + limit - time.monotonic()
-        if worker.call is None:
-            bound = REDELIVERY  # the time counts from the first call's begin
-        greenlet.join(bound if bound is None else countable(max(0.0, bound)))
+        call = worker.call
+        greenlet.join(None if limit is None else _until(worker.since + limit))
         if greenlet.dead:
             return True
-        if limit is None or worker.call is None or worker.since != since:
-            continue
-        worker.overrun = FinalizeTimeout(f"{worker.call.what} took longer than {limit:g} s")
-        overrun = worker.overrun
-        worker.failed(worker.call.task, overrun)
+        if limit is None or call is None or worker.call is not call:
+            continue  # another call has begun meanwhile, or the first one
+        overrun = worker.overrun = FinalizeTimeout(f"{call.what} took longer than {limit:g} s")
+        worker.failed(call.task, overrun)
+        end = math.inf if grace is None else time.monotonic() + grace
         while True:
             deliver(greenlet, overrun)
-            greenlet.join(countable(REDELIVERY if grace is None else min(REDELIVERY, grace)))
+            greenlet.join(_until(end, REDELIVERY))
             if greenlet.dead:
                 return True
-            if grace is not None and time.monotonic() - since >= limit + grace:
+            if end - time.monotonic() < GLANCE:
                 worker.abandoned = True
                 return False
+
+
+def _until(end: float, longest: float = math.inf) -> float | None:
+    """How many seconds to wait for *end*, *longest* at most."""
+    return countable(min(longest, max(0.0, end - time.monotonic())))
 
 
 def _stack(greenlet: Greenlet[..., Any]) -> str:

@@ -370,7 +370,7 @@ def test_a_deadlock_names_events_queues_and_what_gowork_waits_with():
     job.spawn(channel.recv)
     report = deadlocked(lambda: job.run().wait())
     assert "Event" in report
-    assert "(stuck/recv) waits for Channel" in report
+    assert "(stuck/recv) waits for a Channel" in report
 
 
 def test_a_deadlock_is_a_loop_exit_and_the_program_may_go_on_after_it():

@@ -34,6 +34,7 @@ def explore(
     :raises SimulationError: if there are more schedules than *limit*.
     :raises ScheduleDiverged: if *fn* does not always do the same under the same schedule.
     """
+    __tracebackhide__ = True  # for pytest: the program is what matters
     values: list[Any] = []
     path: list[_Branch] = []
     while True:
@@ -83,5 +84,6 @@ class _DepthFirst(Schedule):
     def _diverge(self) -> None:
         raise ScheduleDiverged(
             "the program did not do the same under the same schedule: it depends on what was"
-            " before it, on real time, on the order of a set, or on chance without a seed"
+            " before it, on real time, on memory addresses (the order of a set, id()), or on chance"
+            " without a seed"
         )

@@ -14,12 +14,12 @@ __all__ = ["SimulatedHub"]
 
 
 class SimulatedHub(Hub):
-    """A hub on a simulated loop; keeps in *errors* what gevent would only print."""
+    """A hub on a simulated loop; keeps in *errors*, its loop's, what gevent would only print."""
 
     def __init__(self, loop: Loop) -> None:
         super().__init__(loop)  # type: ignore[call-overload]
         self.name = "simulated"
-        self.errors: list[BaseException] = []
+        self.errors = loop.errors
 
     def handle_error(self, context: Any, kind: Any, value: Any, tb: Any) -> None:
         if isinstance(value, BaseException) and not isinstance(value, self.NOT_ERROR):

@@ -19,6 +19,7 @@ import heapq
 import itertools
 import math
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -88,6 +89,7 @@ class Loop:
         self.trace = trace
         self.settings = settings
         self.choices: list[int] = []
+        self.errors: list[BaseException] = []
         self.jumps = 0
         self.deterministic = True
         self.is_destroyed = False
@@ -211,9 +213,16 @@ class Loop:
         self.trace.add(self.clock.now, callback, args, kind)
 
     def handle_error(self, context: Any, kind: Any, value: Any, tb: Any) -> None:
-        """Hand an error to the hub, as gevent's loops do."""
+        """Hand an error to the hub; what its handler raises is kept and printed, as by gevent."""
         handler = self.error_handler
-        getattr(handler, "handle_error", handler)(context, kind, value, tb)
+        try:
+            getattr(handler, "handle_error", handler)(context, kind, value, tb)
+        except HubDestroyed:
+            raise
+        except BaseException as error:
+            self.errors.append(error)
+            if sys.__stderr__ is not None:  # that of the program may be what is broken
+                traceback.print_exception(error, file=sys.__stderr__)
 
     # What could run
 

@@ -127,7 +127,7 @@ def _describe(awaited: Any, frames: list[FrameType], trace: Trace) -> str:
     kind = type(awaited).__name__
     holder = getattr(awaited, "_owner", None) if isinstance(awaited, RLock) else None
     held = f", held by {trace.name_of(holder)}" if isinstance(holder, greenlet) else ""
-    return f"{kind} {name}{held}" if name else f"{kind} {awaited!r}{held}"
+    return f"{kind} {name}{held}" if name else f"a {kind}{held}"
 
 
 def _named(awaited: Any, frames: list[FrameType]) -> tuple[Any, str]:
@@ -141,11 +141,13 @@ def _named(awaited: Any, frames: list[FrameType]) -> tuple[Any, str]:
 
 
 def _variables(frame: FrameType) -> Iterator[tuple[str, Any]]:
-    yield from frame.f_locals.items()
-    for name, value in frame.f_locals.items():
+    """Names and values of a frame: its variables, their attributes, then its globals."""
+    local = list(frame.f_locals.items())
+    yield from local
+    for name, value in local:
         attributes = getattr(value, "__dict__", None)
-        if name == "self" and isinstance(attributes, dict):
-            yield from ((f"self.{attribute}", held) for attribute, held in attributes.items())
+        if isinstance(attributes, dict):
+            yield from ((f"{name}.{attribute}", held) for attribute, held in attributes.items())
     names = frame.f_code.co_names
     yield from ((name, frame.f_globals[name]) for name in names if name in frame.f_globals)
 

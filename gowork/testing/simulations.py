@@ -260,6 +260,7 @@ def simulate(fn: Callable[..., Any], *args: Any, **settings: Any) -> Simulation:
     :raises Livelock: if callbacks take turns without end.
     :raises NotSimulated: if the program asks for threads, processes or names of hosts.
     """
+    __tracebackhide__ = True  # for pytest: the program is what matters
     with Simulation(**settings) as simulation:
         simulation.value = fn(*args)
     return simulation
