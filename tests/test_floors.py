@@ -50,6 +50,7 @@ FLOORS = {
     "gowork.testing.patches": 5.1,
     "gowork.testing.schedules": 5.1,
     "gowork.testing.watchers": 5.1,
+    "gowork.testing.factories": 5.2,
     "gowork.testing.leaks": 5.2,
     "gowork.testing.loops": 5.3,
     "gowork.testing.options": 5.2,

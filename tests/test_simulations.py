@@ -433,6 +433,50 @@ def test_no_schedule_starves_a_greenlet_or_a_timer_beside_spinners(schedule):
     assert simulate(program, schedule=schedule, seed=3, spin_limit=2000).now == 1
 
 
+@every_schedule
+def test_timers_of_no_length_do_not_stop_the_time_either(schedule):
+    def program():
+        sleeper = gevent.spawn(gevent.sleep, 3600)
+        others = [gevent.spawn(turns, sleeper) for _ in range(2)]
+        gevent.joinall([sleeper, *others])
+
+    def turns(sleeper):
+        hub = gevent.get_hub()
+        while not sleeper.dead:
+            with hub.loop.timer(0) as passing:
+                hub.wait(passing)
+
+    assert simulate(program, schedule=schedule, seed=1, spin_limit=3000).now == 3600
+
+
+@every_schedule
+def test_ready_callbacks_get_their_turn_though_their_number_grows_with_each_step(schedule):
+    def program():
+        loop, ran = gevent.get_hub().loop, []
+        loop.run_callback(ran.append, 1)
+        while not ran:
+            loop.run_callback(int)
+            loop.run_callback(int)
+            gevent.sleep(0)
+
+    assert simulate(program, schedule=schedule, seed=1).steps < 20_000
+
+
+@every_schedule
+def test_a_broken_error_handler_does_not_end_the_loop(schedule, capfd):
+    def program():
+        def broken(*error):
+            raise LookupError("handler")
+
+        gevent.get_hub().handle_error = broken
+        gevent.get_hub().loop.run_callback(int, "no number")
+        gevent.sleep(1)
+
+    (error,) = simulate(program, schedule=schedule).hub_errors
+    assert (str(error), str(error.__context__)[:7]) == ("handler", "invalid")
+    assert "handler" in capfd.readouterr().err
+
+
 # What it does not simulate
 
 

@@ -28,23 +28,16 @@ from gevent.exceptions import HubDestroyed
 
 from gowork.testing.clocks import Clock
 from gowork.testing.descriptors import Poller
-from gowork.testing.errors import NotSimulated
+from gowork.testing.factories import WatcherFactory
 from gowork.testing.options import Options
 from gowork.testing.schedules import Fifo, Schedule
 from gowork.testing.traces import Trace
-from gowork.testing.watchers import (
-    AsyncWatcher,
-    Callback,
-    IoWatcher,
-    PassWatcher,
-    TimerWatcher,
-    Watcher,
-)
+from gowork.testing.watchers import AsyncWatcher, Callback, TimerWatcher, Watcher
 
 __all__ = ["Loop", "Settings"]
 
 CALLBACKS_BEFORE_EVENTS = 50  # as gevent's own loop
-PASSED_OVER = 1000  # times after which the oldest callback is no matter of choice any more
+PASSED_OVER = 1000  # times after which the oldest is no matter of choice any more
 LATENESS = ("on time", "a bit late", "late", "very late")
 PATIENCE = 0.005  # real seconds for what comes from outside, before the clock moves
 LAST_PATIENCE = 0.5  # the same, before the loop is stuck
@@ -56,15 +49,15 @@ class Settings(NamedTuple):
     late: float = 0.0  # virtual seconds by which a timer may be late
     cost: float = 0.0  # virtual seconds that a step takes
     legal: bool = False  # whether ready callbacks keep their order
-    spin_limit: int = 100_000  # callbacks with neither timer nor input between that are a spin
+    spin_limit: int = 100_000  # steps with neither time nor input between that are a spin
 
 
-class Loop:
+class Loop(WatcherFactory):
     """A loop for one simulated hub.
 
-    *stuck* is called in the hub when nothing can happen any more, *spinning* when callbacks
-    have run for very long with nothing else, and *fail* with what a schedule raised; each may
-    raise in the main greenlet. After a spin the clock jumps to the next timer.
+    *stuck* is called in the hub when nothing can happen any more, *spinning* when very much
+    has happened though neither time went on nor input came, and *fail* with what a schedule
+    raised; each may raise in the main greenlet. After a spin the clock jumps to the next timer.
     """
 
     MAXPRI = 2
@@ -106,14 +99,17 @@ class Loop:
         self._due: dict[Watcher, None] = {}  # timers that are
         self._sequence = itertools.count()
         self._poller = Poller()
-        self._spun = 0  # callbacks since something else ran
+        self._spun = 0  # steps since there was input or the clock moved
+        self._spun_at = 0.0
         self._in_a_row = 0  # callbacks chosen since an event was
+        self._first: Watcher | None = None  # of the events, at the last step
+        self._passed_over = 0  # how often it was in a row
 
     # What runs
 
     def run(self, nowait: bool = False, once: bool = False) -> None:
-        """Run until the hub is destroyed."""
-        while True:
+        """Run until the loop is destroyed, or the hub."""
+        while not self.is_destroyed:
             in_order = self.schedule.in_order
             busy = self._pass_in_order() if in_order else self._step_by_choice()
             if not busy and not self._wait():
@@ -122,6 +118,7 @@ class Loop:
                 self._spun = 0
                 self._spinning()
                 self._jump()
+        raise HubDestroyed(True)  # the program swallowed the one that the hub got
 
     def _pass_in_order(self) -> bool:
         """Run what is ready as libev would; whether there was anything."""
@@ -145,8 +142,10 @@ class Loop:
         if not ready and not events:
             return False
         self._fire_each("prepare")
-        if ready and self.trace.steps - ready[0].born > PASSED_OVER + 4 * len(ready):
+        if ready and self.trace.steps > ready[0].latest:
             ready, events = [ready[0]], ()
+        elif self._passes_over(events):
+            ready, events = (), events[:1]
         elif events and self._in_a_row >= CALLBACKS_BEFORE_EVENTS:
             ready = ()
         elif self.settings.legal:
@@ -162,6 +161,13 @@ class Loop:
             self._fire(events[chosen - len(ready)])
         self._fire_each("check")
         return True
+
+    def _passes_over(self, events: Sequence[Watcher]) -> bool:
+        """Whether the first of *events* has had to wait for too many others."""
+        first = events[0] if events else None
+        self._passed_over = self._passed_over + 1 if first is self._first else 0
+        self._first = first
+        return first is not None and self._passed_over > PASSED_OVER
 
     def _choose(self, options: Sequence[str]) -> int:
         if len(options) == 1:
@@ -180,7 +186,6 @@ class Loop:
         assert callback is not None
         assert args is not None
         self._step(callback, args, "")
-        self._spun += 1
         entry.callback = None
         try:
             callback(*args)
@@ -194,7 +199,8 @@ class Loop:
     def _fire(self, watcher: Watcher) -> None:
         assert watcher.callback is not None
         self._step(watcher.callback, watcher.args or (), watcher.kind)
-        self._spun = 0
+        if not isinstance(watcher, TimerWatcher):
+            self._spun = 0
         try:
             watcher.fire()
         except HubDestroyed:
@@ -208,12 +214,16 @@ class Loop:
                 self._fire(watcher)
 
     def _step(self, callback: Callable[..., Any], args: tuple[Any, ...], kind: str) -> None:
+        self._spun = self._spun + 1 if self.clock.now == self._spun_at else 0
+        self._spun_at = self.clock.now
         self.clock.step()
         self.clock.advance(self.settings.cost)
         self.trace.add(self.clock.now, callback, args, kind)
 
     def handle_error(self, context: Any, kind: Any, value: Any, tb: Any) -> None:
         """Hand an error to the hub; what its handler raises is kept and printed, as by gevent."""
+        if self.is_destroyed:  # it is what became of the hub's HubDestroyed
+            return
         handler = self.error_handler
         try:
             getattr(handler, "handle_error", handler)(context, kind, value, tb)
@@ -259,18 +269,22 @@ class Loop:
         self.deterministic = False
         return bool(self._poller.ready(watched, patience)) or bool(self._ready)
 
-    def will_jump(self) -> bool:
-        """Whether there is a timer to which the clock could jump."""
-        timers = self._timers
+    def next_time(self) -> float:
+        """When the next timer is due that is not due yet, infinity if there is none."""
+        timers, now = self._timers, self.clock.now
         while timers and not (timers[0][2].active and timers[0][2].due == timers[0][0]):
             heapq.heappop(timers)
-        return bool(timers) and timers[0][0] < math.inf
+        if not timers or timers[0][0] > now:
+            return timers[0][0] if timers else math.inf
+        later = (due for due, _, timer in timers if due > now and timer.active and timer.due == due)
+        return min(later, default=math.inf)
 
     def _jump(self) -> bool:
         """Move the clock to the next timer, if there is one."""
-        if not self.will_jump():
+        due = self.next_time()
+        if due == math.inf:
             return False
-        self.clock.jump(self._timers[0][0])
+        self.clock.jump(due)
         self.jumps += 1
         return True
 
@@ -316,55 +330,11 @@ class Loop:
         if self.is_destroyed:
             raise ValueError("operation on destroyed loop")
         callback = Callback(self, func, args)
-        callback.born = self.trace.steps
+        callback.latest = self.trace.steps + PASSED_OVER + 4 * len(self._ready)
         self._ready.append(callback)
         return callback
 
     run_callback_threadsafe = run_callback
-
-    def timer(
-        self, after: float, repeat: float = 0.0, ref: bool = True, priority: int | None = None
-    ) -> TimerWatcher:
-        return TimerWatcher(self, after, repeat, ref, priority)
-
-    def io(self, fd: int, events: int, ref: bool = True, priority: int | None = None) -> IoWatcher:
-        return IoWatcher(self, fd, events, ref, priority)
-
-    def async_(self, ref: bool = True, priority: int | None = None) -> AsyncWatcher:
-        return AsyncWatcher(self, ref, priority)
-
-    def signal(self, signum: int, ref: bool = True, priority: int | None = None) -> Watcher:
-        """A watcher that never fires: in a simulation nobody sends signals."""
-        return Watcher(self, ref, priority)
-
-    def idle(self, ref: bool = True, priority: int | None = None) -> PassWatcher:
-        return PassWatcher(self, "idle", ref, priority)
-
-    def prepare(self, ref: bool = True, priority: int | None = None) -> PassWatcher:
-        return PassWatcher(self, "prepare", ref, priority)
-
-    def check(self, ref: bool = True, priority: int | None = None) -> PassWatcher:
-        return PassWatcher(self, "check", ref, priority)
-
-    def fork(self, ref: bool = True, priority: int | None = None) -> Watcher:
-        raise NotSimulated(
-            "a simulation has no native threads and no forks, so no ThreadPool either: pass the"
-            " program what it needs of them, or replace what it calls in them"
-        )
-
-    def child(self, pid: int, trace: int = 0, ref: bool = True) -> Watcher:
-        raise NotSimulated("a simulation cannot wait for processes: replace what starts them")
-
-    def install_sigchld(self) -> None:
-        self.child(0)
-
-    def reset_sigchld(self) -> None:
-        """Nothing: no signal was taken."""
-
-    def stat(
-        self, path: str, interval: float = 0.0, ref: bool = True, priority: int | None = None
-    ) -> Watcher:
-        raise NotSimulated("a simulation does not watch files: replace what watches them")
 
     def closing_fd(self, fd: int) -> bool:
         return False

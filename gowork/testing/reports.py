@@ -41,11 +41,13 @@ LIBRARIES = ("gevent.", "gowork.", "greenlet.")
 def who_waits(waiting: Sequence[greenlet], trace: Trace) -> str:
     """A line for each of the *waiting* greenlets, and the line of code where it waits."""
     shown = list(waiting[:SHOWN])
-    awaited = _awaited_by(shown, {id(one) for one in trace.greenlets()})
+    order = {id(one): number for number, one in enumerate(trace.greenlets())}
+    awaited = _awaited_by(shown, set(order))
     lines = []
     for one in shown:
         frames = list(_frames_of(one))
-        whats = [_describe(what, frames, trace) for what in awaited[id(one)]]
+        waited_for = sorted(awaited[id(one)], key=lambda what: order.get(id(what), -1))
+        whats = [_describe(what, frames, trace) for what in waited_for]
         if len(whats) > SHOWN_AWAITED:
             whats[SHOWN_AWAITED:] = [f"{len(whats) - SHOWN_AWAITED} more"]
         what = ", ".join(whats) or "something unknown"

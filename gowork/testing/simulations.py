@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from types import TracebackType
@@ -50,8 +51,8 @@ class Simulation:
     :param cost: virtual seconds that each step takes.
     :param legal: choose only orders in which gevent itself may run things: ready callbacks
         in their order, events and timers at any time.
-    :param spin_limit: after so many callbacks in a row, with neither timer nor input between,
-        the clock jumps to the next timer all the same.
+    :param spin_limit: after so many steps in a row, with neither time nor input between, the
+        clock jumps to the next timer all the same.
     :param on_spin: ``"jump"``, or ``"raise"`` to have a :exc:`Livelock` there instead; without
         any timer it is one anyway.
     :raises ValueError: if the arguments contradict each other, or are out of range.
@@ -157,6 +158,7 @@ class Simulation:
         self._stack.callback(set_hub, outer)
         self._hub = SimulatedHub(self._loop)
         self._stack.callback(self._hub.destroy)
+        self._stack.callback(self._loop.destroy)
         set_hub(self._hub)
         return self
 
@@ -231,13 +233,15 @@ class Simulation:
 
     def _spinning(self) -> None:
         limit = self._settings.spin_limit
-        if self._loop.trace.is_closed or (self._on_spin == "jump" and self._loop.will_jump()):
+        if self._loop.trace.is_closed or (
+            self._on_spin == "jump" and self._loop.next_time() < math.inf
+        ):
             return
         runners = sorted({step.what for step in self._trace.last})
         self._fail(
             Livelock(
-                f"{limit} callbacks in a row, at {self.now:g} virtual seconds, with neither timer"
-                f" nor input between them; those that ran last:\n  "
+                f"{limit} steps in a row, at {self.now:g} virtual seconds, with neither time nor"
+                f" input between them; those that ran last:\n  "
                 + "\n  ".join(runners)
                 + "\nIf they do get on, give the simulation a higher spin_limit"
             )

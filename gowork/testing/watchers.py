@@ -13,13 +13,13 @@ __all__ = ["AsyncWatcher", "Callback", "IoWatcher", "PassWatcher", "TimerWatcher
 class Callback:
     """What ``run_callback`` returns: runs once, unless it is stopped before."""
 
-    __slots__ = ("_loop", "args", "born", "callback")
+    __slots__ = ("_loop", "args", "callback", "latest")
 
     def __init__(self, loop: Any, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._loop = loop
         self.callback: Callable[..., Any] | None = callback
         self.args: tuple[Any, ...] | None = args
-        self.born = 0
+        self.latest = 0  # the step after which it is no choice any more
 
     def stop(self) -> None:
         if self.callback is not None:
