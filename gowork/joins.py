@@ -17,10 +17,13 @@ def wait_out(job: Any, error: BaseException) -> None:
     :raises BaseException: what came meanwhile, if it outranks *error*: a later kill outranks
         a timeout, and a KeyboardInterrupt or SystemExit outranks both.
     """
-    job.cancel(error)
     strongest = error
     job._joining += 1
     try:
+        try:
+            job.cancel(error)
+        except BaseException as later:  # an error wrapper may block, and be interrupted
+            strongest = max(strongest, later, key=_rank)
         while not job._done.is_set() and not job._is_a_copy():
             try:
                 job._done._wait(None)

@@ -10,12 +10,14 @@ from typing import Any
 
 from gevent.monkey import get_original
 
-__all__ = ["Poller", "is_inside"]
+__all__ = ["READ", "WRITE", "Poller", "is_closed", "is_inside"]
 
 poll = get_original("select", "poll")
 POLLIN = get_original("select", "POLLIN")
 POLLOUT = get_original("select", "POLLOUT")
+POLLNVAL = get_original("select", "POLLNVAL")
 READ, WRITE = 1, 2
+INVALID = -1  # all events, as libev says it of a descriptor that was closed
 
 
 class Poller:
@@ -37,7 +39,8 @@ class Poller:
             self._ask(asked)
         happened = dict(self._poll.poll(patience * 1000))
         for watcher in watchers:
-            watcher.ready = watcher.events & _as_events(happened.get(watcher.fd, 0))
+            mask = happened.get(watcher.fd, 0)
+            watcher.ready = INVALID if mask & POLLNVAL else watcher.events & _as_events(mask)
         return [watcher for watcher in watchers if watcher.ready]
 
     def _ask(self, asked: dict[int, int]) -> None:
@@ -52,6 +55,15 @@ def _as_events(mask: int) -> int:
     if mask & ~(POLLIN | POLLOUT):  # an error or a hang-up wakes whoever waits, as on libev
         return READ | WRITE
     return (READ if mask & POLLIN else 0) | (WRITE if mask & POLLOUT else 0)
+
+
+def is_closed(descriptor: int) -> bool:
+    """Whether there is no such descriptor."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return True
+    return False
 
 
 def is_inside(descriptor: int) -> bool:

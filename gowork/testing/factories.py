@@ -22,6 +22,8 @@ class WatcherFactory:
     def async_(self, ref: bool = True, priority: int | None = None) -> AsyncWatcher:
         return AsyncWatcher(self, ref, priority)
 
+    locals()["async"] = async_  # gevent has both names
+
     def signal(self, signum: int, ref: bool = True, priority: int | None = None) -> Watcher:
         """A watcher that never fires: in a simulation nobody sends signals."""
         return Watcher(self, ref, priority)

@@ -13,11 +13,14 @@ from gowork.testing.loops import Loop
 __all__ = ["SimulatedHub"]
 
 
-class SimulatedHub(Hub):
+_GeventHub: Any = Hub  # with what its type stubs leave out
+
+
+class SimulatedHub(_GeventHub):  # type: ignore[misc]
     """A hub on a simulated loop; keeps in *errors*, its loop's, what gevent would only print."""
 
     def __init__(self, loop: Loop) -> None:
-        super().__init__(loop)  # type: ignore[call-overload]
+        super().__init__(loop)
         self.name = "simulated"
         self.errors = loop.errors
 
@@ -26,23 +29,31 @@ class SimulatedHub(Hub):
             self.errors.append(value)
         super().handle_error(context, kind, value, tb)
 
-    def start_periodic_monitoring_thread(self) -> None:  # type: ignore[override]
+    def start_periodic_monitoring_thread(self) -> None:
         """Nothing: it would be a thread, and measure real time."""
 
-    @property
-    def threadpool(self) -> Any:  # type: ignore[override]
-        raise NotSimulated(
-            "a simulation has no native threads, so no threadpool: replace what runs in it, or"
-            " do it before the simulation begins"
-        )
+    # What the program puts in their place is used.
 
-    @property
-    def resolver(self) -> Any:  # type: ignore[override]
-        return _Resolver
+    def _get_threadpool(self) -> Any:
+        if self._threadpool is None:
+            raise NotSimulated(
+                "a simulation has no native threads, so no threadpool: replace what runs in it,"
+                " or do it before the simulation begins"
+            )
+        return self._threadpool
+
+    def _get_resolver(self) -> Any:
+        return self._resolver or _Resolver()
+
+    threadpool = property(_get_threadpool, _GeventHub._set_threadpool, _GeventHub._del_threadpool)
+    resolver = property(_get_resolver, _GeventHub._set_resolver, _GeventHub._del_resolver)
 
 
 class _Resolver:
     """Addresses that need no asking."""
+
+    def close(self) -> None:
+        """Nothing: nothing is open."""
 
     @staticmethod
     def getaddrinfo(
@@ -63,9 +74,10 @@ class _Resolver:
     def gethostbyname_ex(cls, hostname: str) -> Any:
         return hostname, [], [cls.gethostbyname(hostname)]
 
-    @staticmethod
-    def gethostbyaddr(ip_address: str) -> Any:
-        raise _refusal(ip_address)
+    @classmethod
+    def gethostbyaddr(cls, ip_address: str) -> Any:
+        cls.getaddrinfo(ip_address, None)
+        raise _socket.herror(1, "Unknown host")  # a number it may be, but it has no name here
 
     @staticmethod
     def getnameinfo(sockaddr: Any, flags: int) -> Any:

@@ -24,7 +24,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from gevent._interfaces import ILoop  # type: ignore[import-not-found]
 from gevent.exceptions import HubDestroyed
+from greenlet import getcurrent
+from zope.interface import implementer
 
 from gowork.testing.clocks import Clock
 from gowork.testing.descriptors import Poller
@@ -52,6 +55,7 @@ class Settings(NamedTuple):
     spin_limit: int = 100_000  # steps with neither time nor input between that are a spin
 
 
+@implementer(ILoop)
 class Loop(WatcherFactory):
     """A loop for one simulated hub.
 
@@ -65,6 +69,7 @@ class Loop(WatcherFactory):
     approx_timer_resolution = 0.0
     starting_timer_may_update_loop_time = False
     default = False
+    backend = "simulated"
     error_handler: Any = None
 
     def __init__(
@@ -108,11 +113,13 @@ class Loop(WatcherFactory):
     # What runs
 
     def run(self, nowait: bool = False, once: bool = False) -> None:
-        """Run until the loop is destroyed, or the hub."""
+        """Run until it is destroyed, or the hub is; where no hub runs it, until it is stuck."""
         while not self.is_destroyed:
             in_order = self.schedule.in_order
             busy = self._pass_in_order() if in_order else self._step_by_choice()
             if not busy and not self._wait():
+                if getcurrent() is not self.error_handler:
+                    return
                 self._stuck()
             if self._spun > self.settings.spin_limit:
                 self._spun = 0

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
-from gowork.testing.descriptors import READ, WRITE, is_inside
+from gevent._interfaces import ICallback, IWatcher  # type: ignore[import-not-found]
+from zope.interface import implementer
+
+from gowork.testing.descriptors import READ, WRITE, is_closed, is_inside
 
 __all__ = ["AsyncWatcher", "Callback", "IoWatcher", "PassWatcher", "TimerWatcher", "Watcher"]
 
 
+@implementer(ICallback)
 class Callback:
     """What ``run_callback`` returns: runs once, unless it is stopped before."""
 
@@ -37,6 +42,7 @@ class Callback:
         return self.args is not None
 
 
+@implementer(IWatcher)
 class Watcher:
     """What all watchers have in common; on its own one that never fires, as for signals."""
 
@@ -160,6 +166,8 @@ class IoWatcher(Watcher):
             raise ValueError(f"fd must be non-negative: {descriptor!r}")
         if not events or events & ~(READ | WRITE):
             raise ValueError(f"illegal event mask: {events!r}")
+        if is_closed(descriptor):
+            raise OSError(errno.EBADF, "Bad file descriptor")
         super().__init__(loop, ref, priority)
         self.fd = descriptor
         self.events = events
