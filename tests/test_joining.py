@@ -11,6 +11,7 @@ from makers import done, ended, noting, park, passes, raising, routines
 from small_tasks import Broken, blocks, states
 
 from gowork import Cancelled, Job, JobCancelled, JobState, StateError, TaskState
+from gowork.testing import simulate
 
 
 def parked(notes=None, **settings):
@@ -315,3 +316,25 @@ def test_a_job_that_is_over_when_its_with_block_fails_keeps_its_outcome():
         job.run().wait()
         raise Broken
     assert job.state is JobState.DONE
+
+
+def test_a_waiter_killed_while_the_error_wrapper_blocks_still_leaves_when_all_is_cleared_up():
+    def program():
+        job = Job().with_error_wrapper(lambda error: gevent.sleep(1))
+        job.spawn(gevent.sleep, 99)
+        left = []
+
+        def waiter():
+            job.run()
+            try:
+                with gevent.Timeout(1):
+                    job.join()
+            finally:
+                left.append(job.state)
+
+        killed = gevent.spawn(waiter)
+        gevent.sleep(1.5)  # within the wrapper, which the timeout has begun
+        killed.kill()
+        return left
+
+    assert simulate(program).value == [JobState.CANCELLED]

@@ -510,6 +510,46 @@ def test_addresses_that_need_no_asking_are_resolved():
     assert simulate(gevent.socket.gethostbyname, "localhost").value.startswith("127.")
 
 
+def test_a_number_may_be_an_address_but_has_no_name():
+    assert simulate(gevent.socket.getfqdn, "127.0.0.1").value == "127.0.0.1"
+    with pytest.raises(NotSimulated):
+        simulate(gevent.socket.gethostbyaddr, "somewhere.invalid")
+
+
+def test_a_resolver_and_a_threadpool_of_the_programs_own_are_used():
+    class Own:
+        def gethostbyname(self, name):
+            return f"{name}!"
+
+        def close(self):
+            pass
+
+        kill = close
+
+    def program():
+        hub = gevent.get_hub()
+        hub.resolver, hub.threadpool = Own(), Own()
+        return gevent.socket.gethostbyname("somewhere"), hub.threadpool
+
+    name, threadpool = simulate(program).value
+    assert name == "somewhere!"
+    assert isinstance(threadpool, Own)
+
+
+def test_a_descriptor_that_is_closed_is_said_to_be():
+    def program():
+        poller = select.poll()
+        closing, other = gevent.socket.socketpair()
+        poller.register(closing, select.POLLIN)
+        descriptor = closing.fileno()
+        closing.close(), other.close()
+        with pytest.raises(OSError, match="descriptor"):
+            gevent.get_hub().loop.io(descriptor, 1)
+        return poller.poll(1) == [(descriptor, select.POLLNVAL)]
+
+    assert simulate(program).value
+
+
 def test_one_simulation_within_another_is_refused_and_the_first_goes_on():
     with Simulation() as simulation:
         with pytest.raises(SimulationError, match="runs already"):
