@@ -450,6 +450,26 @@ def test_timers_of_no_length_do_not_stop_the_time_either(schedule):
 
 
 @every_schedule
+def test_input_that_never_ceases_does_not_stop_the_time_either(schedule):
+    def program():
+        one, other = gevent.socket.socketpair()
+        with one, other:
+            one.sendall(b"x")
+            while time.monotonic() < 3600:  # sent to and fro
+                other.sendall(one.recv(1)) if one_has_it(one) else one.sendall(other.recv(1))
+                gevent.sleep(0)
+
+    def one_has_it(one):
+        return bool(select.select([one], [], [], 0)[0])
+
+    def with_a_timer():
+        gevent.spawn_later(3600, int)
+        program()
+
+    assert simulate(with_a_timer, schedule=schedule, seed=1, spin_limit=100).now == 3600
+
+
+@every_schedule
 def test_ready_callbacks_get_their_turn_though_their_number_grows_with_each_step(schedule):
     def program():
         loop, ran = gevent.get_hub().loop, []

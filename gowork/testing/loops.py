@@ -35,12 +35,13 @@ from gowork.testing.factories import WatcherFactory
 from gowork.testing.options import Options
 from gowork.testing.schedules import Fifo, Schedule
 from gowork.testing.traces import Trace
-from gowork.testing.watchers import AsyncWatcher, Callback, TimerWatcher, Watcher
+from gowork.testing.watchers import AsyncWatcher, Callback, IoWatcher, TimerWatcher, Watcher
 
 __all__ = ["Loop", "Settings"]
 
 CALLBACKS_BEFORE_EVENTS = 50  # as gevent's own loop
 PASSED_OVER = 1000  # times after which the oldest is no matter of choice any more
+WITH_INPUT = 20  # times as many steps are a spin, if there is input between them
 LATENESS = ("on time", "a bit late", "late", "very late")
 PATIENCE = 0.005  # real seconds for what comes from outside, before the clock moves
 LAST_PATIENCE = 0.5  # the same, before the loop is stuck
@@ -105,7 +106,8 @@ class Loop(WatcherFactory):
         self._sequence = itertools.count()
         self._poller = Poller()
         self._spun = 0  # steps since there was input or the clock moved
-        self._spun_at = 0.0
+        self._still = 0  # steps since the clock moved
+        self._still_at = 0.0
         self._in_a_row = 0  # callbacks chosen since an event was
         self._first: Watcher | None = None  # of the events, at the last step
         self._passed_over = 0  # how often it was in a row
@@ -115,21 +117,23 @@ class Loop(WatcherFactory):
     def run(self, nowait: bool = False, once: bool = False) -> None:
         """Run until it is destroyed, or the hub is; where no hub runs it, until it is stuck."""
         while not self.is_destroyed:
+            self._fire_each("prepare")
             in_order = self.schedule.in_order
             busy = self._pass_in_order() if in_order else self._step_by_choice()
+            self._fire_each("check")
             if not busy and not self._wait():
                 if getcurrent() is not self.error_handler:
                     return
                 self._stuck()
-            if self._spun > self.settings.spin_limit:
-                self._spun = 0
+            limit = self.settings.spin_limit
+            if self._spun > limit or self._still > WITH_INPUT * limit:
+                self._spun = self._still = 0
                 self._spinning()
                 self._jump()
         raise HubDestroyed(True)  # the program swallowed the one that the hub got
 
     def _pass_in_order(self) -> bool:
         """Run what is ready as libev would; whether there was anything."""
-        self._fire_each("prepare")
         called = bool(self._ready)
         for _ in range(CALLBACKS_BEFORE_EVENTS):
             if not self._ready:
@@ -139,7 +143,6 @@ class Loop(WatcherFactory):
         for event in events:
             if event.active and (event.pending or not isinstance(event, AsyncWatcher)):
                 self._fire(event)  # those before have not stopped it
-        self._fire_each("check")
         return called or bool(events)
 
     def _step_by_choice(self) -> bool:
@@ -148,7 +151,6 @@ class Loop(WatcherFactory):
         events: Sequence[Watcher] = self._events()
         if not ready and not events:
             return False
-        self._fire_each("prepare")
         if ready and self.trace.steps > ready[0].latest:
             ready, events = [ready[0]], ()
         elif self._passes_over(events):
@@ -166,7 +168,6 @@ class Loop(WatcherFactory):
         else:
             self._in_a_row = 0
             self._fire(events[chosen - len(ready)])
-        self._fire_each("check")
         return True
 
     def _passes_over(self, events: Sequence[Watcher]) -> bool:
@@ -192,7 +193,7 @@ class Loop(WatcherFactory):
         callback, args = entry.callback, entry.args
         assert callback is not None
         assert args is not None
-        self._step(callback, args, "")
+        self._step(entry)
         entry.callback = None
         try:
             callback(*args)
@@ -204,9 +205,8 @@ class Loop(WatcherFactory):
             entry.args = None
 
     def _fire(self, watcher: Watcher) -> None:
-        assert watcher.callback is not None
-        self._step(watcher.callback, watcher.args or (), watcher.kind)
-        if not isinstance(watcher, TimerWatcher):
+        self._step(watcher)
+        if isinstance(watcher, IoWatcher):
             self._spun = 0
         try:
             watcher.fire()
@@ -220,12 +220,14 @@ class Loop(WatcherFactory):
             if watcher.active:
                 self._fire(watcher)
 
-    def _step(self, callback: Callable[..., Any], args: tuple[Any, ...], kind: str) -> None:
-        self._spun = self._spun + 1 if self.clock.now == self._spun_at else 0
-        self._spun_at = self.clock.now
+    def _step(self, entry: Callback | Watcher) -> None:
+        if self.clock.now > self._still_at:
+            self._still_at, self._spun, self._still = self.clock.now, 0, 0
+        self._spun += 1
+        self._still += 1
         self.clock.step()
         self.clock.advance(self.settings.cost)
-        self.trace.add(self.clock.now, callback, args, kind)
+        self.trace.add(self.clock.now, entry)
 
     def handle_error(self, context: Any, kind: Any, value: Any, tb: Any) -> None:
         """Hand an error to the hub; what its handler raises is kept and printed, as by gevent."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gowork.testing.traces import Trace
@@ -21,6 +22,9 @@ class Options(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._events)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._trace.label_of(entry) for entry in itertools.chain(self._ready, self._events))
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

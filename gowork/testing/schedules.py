@@ -118,7 +118,8 @@ class Pct(Schedule):
         self._in_a_row = 0
 
     def pick(self, options: Sequence[str]) -> int:
-        best = max(range(len(options)), key=lambda index: self._priority(options[index]))
+        priorities = [self._priority(label) for label in options]
+        best = priorities.index(max(priorities))
         chosen = options[best]
         self._in_a_row = self._in_a_row + 1 if chosen == self._last else 0
         self._last = chosen
@@ -130,9 +131,10 @@ class Pct(Schedule):
         return best
 
     def _priority(self, label: str) -> float:
-        if label not in self._priorities:
-            self._priorities[label] = self._random.random()
-        return self._priorities[label]
+        priority = self._priorities.get(label)
+        if priority is None:
+            priority = self._priorities[label] = self._random.random()
+        return priority
 
 
 class Replay(Schedule):

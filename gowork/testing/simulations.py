@@ -52,7 +52,7 @@ class Simulation:
     :param legal: choose only orders in which gevent itself may run things: ready callbacks
         in their order, events and timers at any time.
     :param spin_limit: after so many steps in a row, with neither time nor input between, the
-        clock jumps to the next timer all the same.
+        clock jumps to the next timer all the same; if there is input, after 20 times as many.
     :param on_spin: ``"jump"``, or ``"raise"`` to have a :exc:`Livelock` there instead; without
         any timer it is one anyway.
     :raises ValueError: if the arguments contradict each other, or are out of range.
@@ -243,7 +243,8 @@ class Simulation:
                 f"{limit} steps in a row, at {self.now:g} virtual seconds, with neither time nor"
                 f" input between them; those that ran last:\n  "
                 + "\n  ".join(runners)
-                + "\nIf they do get on, give the simulation a higher spin_limit"
+                + "\nIf they do get on, give the simulation a higher spin_limit, or a cost, so that"
+                " steps take time"
             )
         )
 

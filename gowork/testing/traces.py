@@ -39,11 +39,9 @@ class Trace:
         self._names: WeakKeyDictionary[greenlet, str] = WeakKeyDictionary()
         self._count = 0
 
-    def add(
-        self, now: float, callback: Callable[..., Any], args: tuple[Any, ...], kind: str
-    ) -> None:
-        """Record that *callback(\\*args)* runs now, because of a watcher of that *kind* or ''."""
-        step = Step(now, self.label(callback, args, kind))
+    def add(self, now: float, entry: Any) -> None:
+        """Record that a callback or watcher runs now."""
+        step = Step(now, self.label_of(entry))
         if self.is_closed:
             return
         self.steps += 1
@@ -59,20 +57,18 @@ class Trace:
         """The greenlets that ran or were about to and are still there, in order of appearance."""
         return sorted(self._names, key=lambda one: int(self._names[one].partition(":")[0]))
 
-    def label(self, callback: Callable[..., Any], args: tuple[Any, ...], kind: str = "") -> str:
-        """What to call a step of that kind."""
-        about = greenlet_of(callback)
-        if about is not None:
-            text = self.name_of(about)
-        else:
-            text = name_of_function(callback)
-            named = [self.name_of(arg) for arg in args if isinstance(arg, greenlet)]
-            text += f"({', '.join(named)})" if named else ""
-        return f"{kind} {text}" if kind else text
-
     def label_of(self, entry: Any) -> str:
         """What to call the step that a callback or watcher, which was started, will be."""
-        return self.label(entry.callback, entry.args or (), getattr(entry, "kind", ""))
+        label: str | None = entry.label
+        if label is None:
+            about = greenlet_of(entry.callback)
+            if about is not None:
+                text = self.name_of(about)
+            else:
+                named = [self.name_of(arg) for arg in entry.args or () if isinstance(arg, greenlet)]
+                text = name_of_function(entry.callback) + (f"({', '.join(named)})" if named else "")
+            label = entry.label = f"{entry.kind} {text}" if entry.kind else text
+        return label
 
     def name_of(self, one: greenlet) -> str:
         """*number:function* of a greenlet, its number given at the first question."""

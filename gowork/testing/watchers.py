@@ -18,12 +18,14 @@ __all__ = ["AsyncWatcher", "Callback", "IoWatcher", "PassWatcher", "TimerWatcher
 class Callback:
     """What ``run_callback`` returns: runs once, unless it is stopped before."""
 
-    __slots__ = ("_loop", "args", "callback", "latest")
+    __slots__ = ("_loop", "args", "callback", "label", "latest")
+    kind = ""
 
     def __init__(self, loop: Any, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._loop = loop
         self.callback: Callable[..., Any] | None = callback
         self.args: tuple[Any, ...] | None = args
+        self.label: str | None = None  # in the trace, once it was asked for
         self.latest = 0  # the step after which it is no choice any more
 
     def stop(self) -> None:
@@ -56,6 +58,7 @@ class Watcher:
         self.args: tuple[Any, ...] | None = None
         self.active = False
         self.pending = False
+        self.label: str | None = None  # in the trace, once it was asked for
 
     @property
     def ref(self) -> bool:
@@ -74,7 +77,7 @@ class Watcher:
             raise TypeError(f"Expected callable, not {callback!r}")
         if self.loop is None or self.loop.is_destroyed:
             raise ValueError("operation on destroyed loop")
-        self.callback, self.args = callback, args
+        self.callback, self.args, self.label = callback, args, None
         if not self.active:
             self.active = True
             self.loop.started(self)
