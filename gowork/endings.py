@@ -127,7 +127,7 @@ class _Worker:
             try:
                 call.context.run(call.function, call.argument)
             except BaseException as error:
-                if not (self.overrun and isinstance(error, Cancelled)):
+                if not (isinstance(error, Cancelled) and error.reason is self.overrun is not None):
                     self.failed(call.task, error)
             if self.abandoned or self.overrun:
                 return  # what was to stop this call may be on its way still: not to the next one

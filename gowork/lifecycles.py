@@ -327,6 +327,7 @@ class Lifecycle:
             self._outcome.record(task, error)
         else:
             task._move(TaskGiven.FAIL)
+            task.error = error  # there is one while the wrapper is called, which may block
             task.error = self._outcome.record(task, error)
 
     def _skip(self, task: Task) -> None:
@@ -376,6 +377,7 @@ class Lifecycle:
         if not self._goes_on():
             return
         self._move(JobGiven.FAIL if self._outcome.is_bad else JobGiven.SUCCEED)
+        self._outcome.is_closed = True
         under_way.discard(self)
         self._close_channels()
         if self._notices is not None:

@@ -33,6 +33,8 @@ class Outcome:
         #: Whether anything has interrupted the job; the error alone may be any object.
         self.is_bad = False
         self.errors: list[Any] = []
+        #: Whether the end was published: from then on nothing changes.
+        self.is_closed = False
         #: A KeyboardInterrupt or SystemExit, which concerns more than the job.
         self.exit: BaseException | None = None
         self.wrapper: Callable[[Any], Any] | None = None
@@ -57,9 +59,10 @@ class Outcome:
         self.interruption = Interruption(task, error)
         self.errors.append(error)
         if self.wrapper is not None:
-            error = self._wrapped(error)
-            self.interruption = Interruption(task, error)
-            self.errors[0] = error
+            wrapped = self._wrapped(error)
+            if not self.is_closed:  # while it blocked the task may have been given up
+                error = self.errors[0] = wrapped
+                self.interruption = Interruption(task, error)
         return error
 
     def _wrapped(self, error: Any) -> Any:
@@ -73,6 +76,8 @@ class Outcome:
         except BaseException as failure:
             if not isinstance(failure, (Exception, KeyboardInterrupt, SystemExit)):
                 self.stray = failure
-            self.errors.append(self.cause_of(failure))
+            cause = self.cause_of(failure)
+            if not self.is_closed:
+                self.errors.append(cause)
             return error
         return error if wrapped is None else wrapped

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import _socket
+import fcntl
 import os
 import stat
+import termios
 from collections.abc import Iterable
 from typing import Any
 
 from gevent.monkey import get_original
 
-__all__ = ["READ", "WRITE", "Poller", "is_closed", "is_inside"]
+__all__ = ["READ", "WRITE", "Poller", "has_unsent", "is_closed", "is_inside"]
 
 poll = get_original("select", "poll")
 POLLIN = get_original("select", "POLLIN")
@@ -64,6 +66,15 @@ def is_closed(descriptor: int) -> bool:
     except OSError:
         return True
     return False
+
+
+def has_unsent(descriptor: int) -> bool:
+    """Whether the kernel holds bytes of a TCP socket that its peer has not acknowledged."""
+    try:
+        held = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4)
+    except OSError:  # no socket, or not connected
+        return False
+    return held != b"\0" * 4
 
 
 def is_inside(descriptor: int) -> bool:

@@ -30,7 +30,7 @@ from greenlet import getcurrent
 from zope.interface import implementer
 
 from gowork.testing.clocks import Clock
-from gowork.testing.descriptors import Poller
+from gowork.testing.descriptors import Poller, has_unsent
 from gowork.testing.factories import WatcherFactory
 from gowork.testing.options import Options
 from gowork.testing.schedules import Fifo, Schedule
@@ -44,6 +44,7 @@ PASSED_OVER = 1000  # times after which the oldest is no matter of choice any mo
 WITH_INPUT = 20  # times as many steps are a spin, if there is input between them
 LATENESS = ("on time", "a bit late", "late", "very late")
 PATIENCE = 0.005  # real seconds for what comes from outside, before the clock moves
+PATIENCE_UNSENT = 0.25  # the same, while the kernel has yet to send something
 LAST_PATIENCE = 0.5  # the same, before the loop is stuck
 
 
@@ -272,11 +273,13 @@ class Loop(WatcherFactory):
         return self._comes_from_outside(LAST_PATIENCE)
 
     def _comes_from_outside(self, patience: float) -> bool:
-        watched = self._active["io"]
-        if all(watcher.is_inside for watcher in watched):  # type: ignore[attr-defined]
+        outside = [one for one in self._active["io"] if not one.is_inside]  # type: ignore[attr-defined]
+        if not outside:
             return False
         self.deterministic = False
-        return bool(self._poller.ready(watched, patience)) or bool(self._ready)
+        if any(has_unsent(one.fd) for one in outside):  # type: ignore[attr-defined]
+            patience = max(patience, PATIENCE_UNSENT)
+        return bool(self._poller.ready(self._active["io"], patience)) or bool(self._ready)
 
     def next_time(self) -> float:
         """When the next timer is due that is not due yet, infinity if there is none."""

@@ -162,13 +162,17 @@ class Drawn(Schedule):
 
     def __init__(self, draw: Callable[[int], int], limit: int = 200) -> None:
         self._draw = draw
-        self._left = limit
+        self._limit = limit
+        self._drawn: list[int] = []
 
     def pick(self, options: Sequence[str]) -> int:
-        if not self._left:
+        if len(self._drawn) == self._limit:
             return 0
-        self._left -= 1
-        return self._draw(len(options))
+        self._drawn.append(self._draw(len(options)))
+        return self._drawn[-1]
+
+    def __repr__(self) -> str:
+        return f"<Drawn schedule, choices={self._drawn}>"
 
 
 _NAMED: dict[str, Callable[[int], Schedule]] = {
