@@ -1,18 +1,19 @@
-# Two commands do everything, their set-up included:
+# These commands do everything, their set-up included:
 #
 #   make demo   run the real-life example, a balancer that resizes pictures
 #   make test   run the tests in all environments of tox.ini, or in those of
 #               ENVS=py311,lint, with pytest's options in ARGS="-k finalizer"
+#   make docs   make the documents as HTML
 
 VENV = .venv
 TOX_VENV = .venv-tox
 ENVS =
 ARGS =
 
-.PHONY: help demo test clean
+.PHONY: help demo test docs clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 
 demo: $(VENV)/.ready
 	@$(VENV)/bin/python -m examples.tcpbalancer.demo
@@ -23,6 +24,10 @@ test: $(TOX_VENV)/.ready
 	    --parallel auto --parallel-no-spinner $(if $(ENVS),-e $(ENVS)) -- $(ARGS); \
 	status=$$?; \
 	$(TOX_VENV)/bin/python .ci/summary.py $$status $(ENVS)
+
+docs: $(TOX_VENV)/.ready
+	@$(TOX_VENV)/bin/tox run --quiet -e docs
+	@echo "the documents are in .tox/docs/tmp/html/index.html"
 
 # A second run finds the mark and is quick; a change of the metadata renews the environment.
 $(VENV)/.ready: setup.cfg setup.py

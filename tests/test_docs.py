@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -20,13 +21,17 @@ TOOLS = {"git", "cd", "source"}  # commands that need no proof
 
 
 class Block(NamedTuple):
-    """A ``code-block``; *after* is the index of the block that it directly follows."""
+    """A ``code-block``; *after* is the index of the block that it directly follows.
+
+    Where its caption is the name of a file, the later blocks of the document find it there.
+    """
 
     document: str
     line: int
     kind: str
     text: str
     after: int | None
+    file: str | None
 
 
 def blocks_of(document: str, source: str) -> list[Block]:
@@ -46,10 +51,12 @@ def blocks_of(document: str, source: str) -> list[Block]:
         ):
             number += 1
         body = textwrap.dedent("\n".join(lines[start + 1 : number]))
+        caption = re.match(r"\A(?::[\w-]+:.*\n)*?:caption: ([\w/]+\.\w+)\n", body)
         body = re.sub(r"\A(:[\w-]+:.*\n)+", "", body).strip("\n")
         between = "".join(lines[end_of_last:start]).strip() if end_of_last >= 0 else "none"
         after = len(blocks) - 1 if not between else None
-        blocks.append(Block(document, start + 1, match[2], body, after))
+        file = caption[1] if caption else None
+        blocks.append(Block(document, start + 1, match[2], body, after, file))
         end_of_last = number
     return blocks
 
@@ -84,18 +91,46 @@ def test_every_block_is_of_a_kind_that_is_checked_or_needs_no_check():
 
 @pytest.mark.parametrize("index", of_kind("python"))
 def test_a_program_runs_and_prints_what_is_shown(index, tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(BLOCKS[index].text + "\n")
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", str(program)],
-        capture_output=True,
-        text=True,
-        timeout=25,
-        cwd=tmp_path,
-    )
+    program = BLOCKS[index].file or "program.py"
+    ended = run(index, [sys.executable, "-W", "error", program], tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     if index in OUTPUTS:
         assert ended.stdout.rstrip() == OUTPUTS[index].rstrip()
+
+
+@pytest.mark.parametrize("index", [one for one in of_kind("console") if one.values[0] in OUTPUTS])
+def test_a_command_prints_what_is_shown(index, tmp_path):
+    python, *words = shlex.split(BLOCKS[index].text.removeprefix("$ "))
+    assert python == "python", "no other command is shown with its output"
+    ended = run(index, [sys.executable, *words], tmp_path)
+    assert lasting(ended.stdout).rstrip() == lasting(OUTPUTS[index]).rstrip()
+
+
+def run(index: int, command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run *command* where there are the program of a block and the files shown before it.
+
+    Paths in its output are as they are in the reader's directory.
+    """
+    for block in BLOCKS[: index + 1]:
+        if block.document == BLOCKS[index].document and block.file:
+            (directory / block.file).write_text(block.text + "\n")
+    if not BLOCKS[index].file:
+        (directory / "program.py").write_text(BLOCKS[index].text + "\n")
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=25,
+        cwd=directory,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    ended.stdout = ended.stdout.replace(f"{directory}/", "")
+    return ended
+
+
+def lasting(report: str) -> str:
+    """What pytest says, without how long it took and without spaces that nobody sees."""
+    return re.sub(r" in \d+\.\d+s| +$", "", report, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("index", of_kind("console"))
@@ -153,6 +188,13 @@ def test_blocks_are_found_with_what_directly_follows_them():
     assert program.text == "if True:\n    print(1)"
     assert (output.text, output.after) == ("1", 0)
     assert other.after is None
+    assert program.file is None
+
+
+def test_a_caption_may_name_the_file_that_a_program_is_kept_in():
+    source = ".. code-block:: python\n   :caption: one.py\n\n   print(1)\n"
+    (program,) = blocks_of("x", source)
+    assert (program.file, program.text) == ("one.py", "print(1)")
 
 
 @pytest.mark.parametrize("command", ["make tset", "python -m examples.nothing", "rm -rf x", "make"])
