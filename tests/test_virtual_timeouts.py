@@ -457,3 +457,35 @@ def test_of_all_reasons_due_at_once_exactly_one_counts(how):
         assert job.finalized == [job.failing, job.parked]
 
     played(program, **how)
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        *itertools.combinations(["cancel", "finish", "timeout", "idle timeout"], 2),
+        ("success", "timeout"),
+        ("success", "idle timeout"),
+    ],
+    ids=" ".join,
+)
+def test_of_two_reasons_due_at_once_each_may_be_the_one(reasons):
+    def program():
+        job, finalized = Job().with_timeout(3 if "timeout" in reasons else 9), []
+        idle_timeout = 3 if "idle timeout" in reasons else None
+        job.parked = job.add_task(routines(None, park, finalized.append), idle_timeout=idle_timeout)
+        for reason in set(reasons) & set(LONE_ENDS):
+            at(3, LONE_ENDS[reason], job)
+        job.run()
+        gevent.sleep(5)
+        assert_one_reason(job)
+        assert finalized == [job.parked]
+        return type(job.interrupted_by.error).__name__
+
+    both = {"cancel": "Cancelled", "timeout": "JobTimeout", "idle timeout": "IdleTimeout"}
+    expected = {both.get(reason, "NoneType") for reason in reasons}
+    if reasons == ("timeout", "idle timeout"):
+        expected = {"JobTimeout"}  # one alarm checks both, in the order in which they were set
+    assert set(explore(program).values) == expected
+
+
+LONE_ENDS = {"success": lambda job: job.parked.done(), "cancel": Job.cancel, "finish": Job.finish}
