@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from numbers import Real
 from random import Random
 from typing import Any
 
@@ -143,7 +144,7 @@ def slicer(largest: int = 1, *, direction: str | None = None) -> Fault:
                 head, piece = piece[:left], piece[left:]
                 yield head
                 left = left - len(head) or random.randint(1, largest)
-                gevent.sleep(0)  # or who reads would find the pieces joined again
+                _let_others_read()  # or they would find the pieces joined again
 
     return _fault("slicer", direction, stage, largest=largest)
 
@@ -153,6 +154,8 @@ def bandwidth(bytes_per_second: float, *, direction: str | None = None) -> Fault
 
     :raises ValueError: if *bytes_per_second* is not positive or not finite.
     """
+    if isinstance(bytes_per_second, bool) or not isinstance(bytes_per_second, Real):
+        raise TypeError(f"bytes_per_second must be a number: {bytes_per_second!r}")
     if not 0 < bytes_per_second < math.inf:
         raise ValueError(f"bytes_per_second must be positive and finite: {bytes_per_second!r}")
     largest = math.ceil(bytes_per_second / _PARTS)
@@ -274,6 +277,13 @@ def _first(pieces: Pieces, amount: int) -> Generator[bytes, None, bytes | None]:
 def _sleep_until(due: float) -> None:
     if (left := due - time.monotonic()) > 0:
         gevent.sleep(left)
+
+
+def _let_others_read() -> None:
+    hub: Any = gevent.get_hub()
+    for _ in range(2):  # after sleep(0) the loop need not have looked at its descriptors
+        with hub.loop.timer(0) as timer:  # this comes first of what the loop has seen
+            hub.wait(timer)
 
 
 def _fault(name: str, direction: str | None, stage: Stage, **settings: Any) -> Fault:

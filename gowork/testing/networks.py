@@ -11,11 +11,10 @@ import errno
 import traceback
 from collections import Counter
 from collections.abc import Callable, Hashable
-from functools import partial
 from types import TracebackType
 from typing import Any
 
-from gevent import GreenletExit
+from gevent import GreenletExit, killall
 from gevent.pool import Group
 
 from gowork.channels import Channel
@@ -47,7 +46,9 @@ class Network:
         self._connections: list[Connection] = []
         self._made = 0
         self._refused: Counter[tuple[Hashable, Fault]] = Counter()
+        self._acceptors = Group()
         self._handlers = Group()
+        self._served: set[Any] = set()  # the sockets of the handlers
         self._errors: list[BaseException] = []
         self._is_closed = False
 
@@ -100,7 +101,7 @@ class Network:
         :raises OSError: if somebody listens there already, or the network is closed.
         """
         listener = self.listen(address, backlog)
-        self._handlers.spawn(self._accept, listener, handle).name = f"accept at {address!r}"
+        self._acceptors.spawn(self._accept, listener, handle).name = f"accept at {address!r}"
         return listener
 
     def connect(self, address: Hashable, *faults: Fault, timeout: float | None = None) -> Any:
@@ -162,7 +163,11 @@ class Network:
         self._is_closed = True
         for listener in list(self._listeners.values()):
             listener.close()
-        self._handlers.kill()
+        self._acceptors.join()
+        killall(list(self._handlers))
+        self._handlers.join()
+        for sock in self._served:  # of handlers that have not begun
+            sock.close()
         for connection in self._connections:
             connection.reset()
             connection.join()
@@ -191,9 +196,9 @@ class Network:
                 sock, peer = listener.accept()
             except OSError:  # it is closed
                 return
+            self._served.add(sock)
             handler = self._handlers.spawn(self._handle, handle, sock, peer)
             handler.name = f"handler of {peer!r} at {listener.address!r}"
-            handler.rawlink(partial(_close, sock))  # also if it never begins
 
     def _handle(self, handle: Callable[[Any, Any], object], sock: Any, peer: Any) -> None:
         try:
@@ -202,6 +207,9 @@ class Network:
             raise
         except BaseException as error:
             self._errors.append(error)
+        finally:
+            self._served.remove(sock)
+            sock.close()
 
 
 class Listener:
@@ -228,7 +236,7 @@ class Listener:
         return sock, peer
 
     def close(self) -> None:
-        """Accept no more; connections that nobody has accepted are reset. Never blocks."""
+        """Accept no more, and reset what nobody has accepted; blocks until that is done."""
         if self._backlog.closed:
             return
         del self._network._listeners[self.address]
@@ -244,10 +252,6 @@ class Listener:
             raise _refusal(self.address) from None
         except ChannelTimeout:
             raise TimeoutError(f"the backlog at {self.address!r} was full too long") from None
-
-
-def _close(sock: Any, _greenlet: object) -> None:
-    sock.close()
 
 
 def _checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:

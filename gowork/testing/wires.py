@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 from typing import Any
 
-from gevent import joinall, socket
+from gevent import getcurrent, joinall, killall, socket
 from gevent.monkey import get_original
 from gevent.pool import Group
 
@@ -61,6 +62,7 @@ class Connection:
         self._server = server
         self._passed = {"up": 0, "down": 0}
         self._greenlets = Group()
+        self._is_ending = False
 
     def __str__(self) -> str:
         ends = (("client", self._client), ("server", self._server))
@@ -77,14 +79,14 @@ class Connection:
         if self._client.is_over():
             return
         carriers = [
-            self._spawn(self._carry, "up", self._client, self._server),
-            self._spawn(self._carry, "down", self._server, self._client),
+            self._spawn("up", self._carry, "up", self._client, self._server),
+            self._spawn("down", self._carry, "down", self._server, self._client),
         ]
-        self._spawn(self._watch, carriers)
+        self._spawn("hang-ups", self._watch, carriers)
 
     def reset(self) -> None:
-        """End at once, by a reset of both sockets; never blocks."""
-        self._greenlets.kill(block=False)
+        """End by a reset of both sockets; blocks until nobody uses them any more."""
+        self._stop_others()
         self._client.reset()
         self._server.reset()
 
@@ -92,9 +94,16 @@ class Connection:
         """Wait until nothing of the wire is left."""
         self._greenlets.join()
 
-    def _spawn(self, fn: Callable[..., object], *args: Any) -> Any:
+    def _stop_others(self) -> None:
+        # They must not wait for a socket that is closed: gevent would close it later.
+        self._is_ending = True
+        me = getcurrent()
+        while others := [one for one in self._greenlets if one is not me and not one.dead]:
+            killall(others)
+
+    def _spawn(self, what: str, fn: Callable[..., object], *args: Any) -> Any:
         greenlet = self._greenlets.spawn(fn, *args)
-        greenlet.name = f"wire {self.number} {self._title}"
+        greenlet.name = f"wire {self.number} {self._title}, {what}"
         return greenlet
 
     def _carry(self, direction: str, source: _End, sink: _End) -> None:
@@ -102,14 +111,15 @@ class Connection:
         random = Random(f"{self._seed} {self.number} {direction}")
         for fault in self._faults:
             if fault.stage is not None and fault.direction in (None, direction):
-                pieces = fault.stage(pieces, random, self._spawn)
+                pieces = fault.stage(pieces, random, partial(self._spawn, direction))
         try:
             for piece in pieces:
                 sink.port.sendall(piece)
                 self._passed[direction] += len(piece)
         except ConnectionResetError:
-            self.reset()
-        except OSError:  # who reads is gone, or the connection was reset
+            if not self._is_ending:
+                self.reset()
+        except OSError:  # who reads is gone
             pass
         source.shutdown(socket.SHUT_RD)
         sink.shutdown(socket.SHUT_WR)
@@ -120,9 +130,10 @@ class Connection:
             joinall(carriers)
         else:
             self._await_hang_ups()
-        self._greenlets.kill(block=False)
-        self._client.close()
-        self._server.close()
+        if not self._is_ending:
+            self._stop_others()
+            self._client.close()
+            self._server.close()
 
     def _await_hang_ups(self) -> None:
         with epoll() as hang_ups:
