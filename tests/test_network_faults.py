@@ -11,10 +11,11 @@ import pytest
 from gevent import socket
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_networks import SERVER, descriptors, read_all
+from test_networks import SERVER, descriptors, read_all, settles_at
 
 from gowork.testing import Deadlock, simulate
 from gowork.testing.faults import (
+    Fault,
     bandwidth,
     corrupt,
     cut,
@@ -250,8 +251,7 @@ def test_a_socket_that_was_reset_takes_nothing_more_and_the_wire_is_gone():
     before = descriptors()
     with Network() as network, ExitStack() as stack:
         sockets = [*map(stack.enter_context, network.pair(reset()))]
-        gevent.sleep(0.001)
-        assert descriptors() == before + 2
+        assert settles_at(before + 2)
         for sock in sockets:
             with pytest.raises(BrokenPipeError):
                 sock.sendall(TEXT)
@@ -336,6 +336,24 @@ def test_the_same_seed_is_the_same_run():
     assert len({run.digest for run in runs}) == 1
     assert over(*faults, seed=6, schedule_seed=1).digest != runs[0].digest
     assert all(run.deterministic for run in runs)
+
+
+@pytest.mark.parametrize("faults", [(), (latency(1),)])
+def test_a_fault_of_ones_own_may_fail_and_is_not_silent(faults):
+    def fail(pieces, random, spawn):
+        yield next(pieces)
+        raise ValueError("of a fault")
+
+    def program():
+        with ExitStack() as stack, Network(Fault("fail", (), stage=fail), *faults) as network:
+            a, b = map(stack.enter_context, network.pair())
+            a.sendall(TEXT)
+            received, error = read_all(b)
+            assert received == TEXT
+            assert isinstance(error, ConnectionResetError)
+
+    with pytest.raises(ValueError, match="of a fault"):
+        simulate(program)
 
 
 # Values

@@ -87,11 +87,11 @@ def latency(seconds: float, jitter: float = 0.0, *, direction: str | None = None
 
     def stage(pieces: Pieces, random: Random, spawn: Spawn) -> Pieces:
         # When it is due, and what: a piece, None for the end of the stream, or an error.
-        line: deque[tuple[float, bytes | OSError | None]] = deque()
+        line: deque[tuple[float, bytes | Exception | None]] = deque()
         under_way = 0
         moved = Event()
 
-        def put(piece: bytes | OSError | None) -> None:
+        def put(piece: bytes | Exception | None) -> None:
             due = time.monotonic() + delay + random.uniform(-spread, spread)
             line.append((max(due, line[-1][0]) if line else due, piece))
             moved.set()
@@ -106,7 +106,7 @@ def latency(seconds: float, jitter: float = 0.0, *, direction: str | None = None
                         moved.clear()
                         moved.wait()
                 put(None)
-            except OSError as error:
+            except Exception as error:
                 put(error)
 
         spawn(fill)
@@ -119,7 +119,7 @@ def latency(seconds: float, jitter: float = 0.0, *, direction: str | None = None
             line.popleft()
             if piece is None:
                 return
-            if isinstance(piece, OSError):
+            if isinstance(piece, Exception):
                 raise piece
             yield piece
             under_way -= len(piece)
@@ -206,7 +206,7 @@ def stall(after: int = 0, seconds: float | None = None, *, direction: str | None
         if length is None:
             Event().wait()
         else:
-            gevent.sleep(length)
+            _sleep_until(time.monotonic() + length)
         if rest:
             yield rest
         yield from pieces
@@ -276,7 +276,8 @@ def _first(pieces: Pieces, amount: int) -> Generator[bytes, None, bytes | None]:
 
 def _sleep_until(due: float) -> None:
     if (left := due - time.monotonic()) > 0:
-        gevent.sleep(left)
+        # A loop that counts milliseconds warns of shorter times.
+        gevent.sleep(max(left, gevent.get_hub().loop.approx_timer_resolution))
 
 
 def _let_others_read() -> None:

@@ -70,7 +70,9 @@ class Network:
         else:
             self._end()
             for failure in self._errors:
-                error.add_note(f"A handler failed:\n{''.join(traceback.format_exception(failure))}")
+                error.add_note(
+                    f"Meanwhile in the network:\n{''.join(traceback.format_exception(failure))}"
+                )
 
     @property
     def open(self) -> list[str]:
@@ -150,14 +152,16 @@ class Network:
 
         Sockets that were given away are their owners' to close, but those of the handlers.
 
-        :raises BaseException: what a handler raised; an :exc:`ExceptionGroup` if several did.
+        :raises BaseException: what a handler raised, or a fault of your own; an
+            :exc:`ExceptionGroup` of all if there are several.
         """
         self._end()
-        errors, self._errors = self._errors, []
+        errors = self._errors.copy()
+        self._errors.clear()  # the same list is the wires'
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            raise BaseExceptionGroup("handlers failed", errors)
+            raise BaseExceptionGroup("several handlers or faults failed", errors)
 
     def _end(self) -> None:
         self._is_closed = True
@@ -185,7 +189,7 @@ class Network:
 
     def _join(self, title: str, faults: tuple[Fault, ...]) -> tuple[Connection, Any, Any]:
         self._made += 1
-        joined = connected(self._made, title, faults, self._seed)
+        joined = connected(self._made, title, faults, self._seed, self._errors)
         self._connections = [one for one in self._connections if one.is_open()]
         self._connections.append(joined[0])
         return joined

@@ -51,6 +51,7 @@ class Connection:
         title: str,
         faults: tuple[Fault, ...],
         seed: int | str,
+        errors: list[BaseException],
         client: _End,
         server: _End,
     ) -> None:
@@ -58,6 +59,7 @@ class Connection:
         self._title = title
         self._faults = faults
         self._seed = seed
+        self._errors = errors  # that no end of the connection is to be told
         self._client = client
         self._server = server
         self._passed = {"up": 0, "down": 0}
@@ -94,6 +96,10 @@ class Connection:
         """Wait until nothing of the wire is left."""
         self._greenlets.join()
 
+    def _reset_unless_ending(self) -> None:
+        if not self._is_ending:
+            self.reset()
+
     def _stop_others(self) -> None:
         # They must not wait for a socket that is closed: gevent would close it later.
         self._is_ending = True
@@ -117,10 +123,12 @@ class Connection:
                 sink.port.sendall(piece)
                 self._passed[direction] += len(piece)
         except ConnectionResetError:
-            if not self._is_ending:
-                self.reset()
+            self._reset_unless_ending()
         except OSError:  # who reads is gone
             pass
+        except Exception as error:  # of a fault that is none of ours, or wrong
+            self._errors.append(error)
+            self._reset_unless_ending()
         source.shutdown(socket.SHUT_RD)
         sink.shutdown(socket.SHUT_WR)
 
@@ -226,12 +234,16 @@ class _Socket(socket.socket):
 
 
 def connected(
-    number: int, title: str, faults: tuple[Fault, ...], seed: int | str
+    number: int,
+    title: str,
+    faults: tuple[Fault, ...],
+    seed: int | str,
+    errors: list[BaseException],
 ) -> tuple[Connection, Any, Any]:
     """A connection that has not started, the client's socket of it, and the server's."""
     client, near = _end()
     server, far = _end()
-    return Connection(number, title, faults, seed, near, far), client, server
+    return Connection(number, title, faults, seed, errors, near, far), client, server
 
 
 def _end() -> tuple[Any, _End]:
