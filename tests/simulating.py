@@ -23,9 +23,6 @@ SCHEDULES = [
     *[{"schedule": "bounded", "seed": seed} for seed in range(3)],
     *[{"schedule": "pct", "seed": seed} for seed in range(3)],
 ]
-every_schedule = pytest.mark.parametrize(
-    "how", SCHEDULES, ids=["-".join(map(str, how.values())) for how in SCHEDULES]
-)
 
 
 def played(fn, *args, **how):
@@ -40,6 +37,11 @@ def played(fn, *args, **how):
     assert not simulation.left, simulation.left
     assert not simulation.hub_errors, simulation.hub_errors
     return simulation.value
+
+
+def played_in_every_order(fn, *args, **settings):
+    """What *fn* returns, :func:`played` under each of the schedules."""
+    return [played(fn, *args, **settings, **how) for how in SCHEDULES]
 
 
 def now():

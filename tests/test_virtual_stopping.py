@@ -12,10 +12,10 @@ from simulating import (
     HOUR,
     assert_one_reason,
     at,
-    every_schedule,
     exactly,
     now,
     played,
+    played_in_every_order,
     timers,
     timing,
 )
@@ -64,25 +64,23 @@ def cancelled_at(moment, job):
 # The ladder
 
 
-@pytest.mark.parametrize("start", [0, 0.1, 7, 1000.3])
 @pytest.mark.parametrize("grace", [0, 0.05, 0.1, 0.25, 0.3, 1, 5, 7.3])
-def test_a_task_is_told_at_once_then_after_its_grace_then_each_tenth_of_a_second(grace, start):
-    def program():
+def test_a_task_is_told_at_once_then_after_its_grace_then_each_tenth_of_a_second(grace):
+    def program(start):
         stubborn, job = Stubborn(), Job(grace=grace)
         task = job.add_task(routines(None, stubborn))
-        ended = cancelled_at(start, job)
+        assert cancelled_at(start, job) == exactly(start + 2 * grace)
         again = max(1, math.ceil(round(10 * grace, 6)))
         moments = [start, *(start + grace + n / 10 for n in range(again))]
         assert stubborn.told == [exactly(moment) for moment in moments]
-        assert ended == exactly(start + 2 * grace)
         assert [each[::2] for each in job.unstopped] == [(task, exactly(2 * grace))]
         stubborn.released.set()
 
-    played(program)
+    for start in (0, 0.1, 7, 1000.3):
+        played(program, start)
 
 
-@every_schedule
-def test_a_ladder_takes_twice_its_grace_in_every_order(how):
+def test_a_ladder_takes_twice_its_grace_in_every_order():
     def program():
         stubborn, notes, job = Stubborn(), [], Job(grace=1)
         job.add_task(routines(nothing, park, noting(notes, "first")))
@@ -94,7 +92,7 @@ def test_a_ladder_takes_twice_its_grace_in_every_order(how):
         assert set(states(job)) == {TaskState.CANCELLED} and len(job.unstopped) == 1
         stubborn.released.set()
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 @pytest.mark.parametrize("rung", range(1, 7))
@@ -119,9 +117,8 @@ def test_who_gives_in_at_the_nth_delivery_is_dead_and_finalized_at_that_moment(r
     assert played(program) == exactly(3 if rung == 1 else 5 + (rung - 2) / 10)
 
 
-@every_schedule
 @pytest.mark.parametrize("length", [0, 0.1, 1, 4.999])
-def test_who_unwinds_within_his_grace_is_not_disturbed(length, how):
+def test_who_unwinds_within_his_grace_is_not_disturbed(length):
     def program():
         job = Job()
         task = job.add_task(routines(None, unwinding(length)))
@@ -129,18 +126,17 @@ def test_who_unwinds_within_his_grace_is_not_disturbed(length, how):
         assert task.state is TaskState.CANCELLED and timers() == 0
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
-@every_schedule
-def test_who_unwinds_for_just_his_grace_is_over_then(how):
+def test_who_unwinds_for_just_his_grace_is_over_then():
     def program():
         job = Job(grace=2)
         job.add_task(routines(None, unwinding(2)))
         assert cancelled_at(3, job) == 5
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 def test_who_unwinds_for_longer_is_interrupted_at_the_end_of_his_grace():
@@ -197,9 +193,8 @@ ENDS = {
 }
 
 
-@every_schedule
 @pytest.mark.parametrize("end", ENDS)
-def test_whatever_the_end_the_ladder_is_the_same(end, how):
+def test_whatever_the_end_the_ladder_is_the_same(end):
     def program():
         stubborn, job = Stubborn(), Job(grace=0.5)
         job.add_task(routines(None, stubborn))
@@ -209,11 +204,10 @@ def test_whatever_the_end_the_ladder_is_the_same(end, how):
         assert stubborn.told == [exactly(3), *(exactly(3.5 + n / 10) for n in range(5))]
         stubborn.released.set()
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
-@every_schedule
-def test_the_next_call_to_gowork_stops_who_has_swallowed_his_stop(how):
+def test_the_next_call_to_gowork_stops_who_has_swallowed_his_stop():
     def swallow(task):
         try:
             gevent.sleep(HOUR)
@@ -227,7 +221,7 @@ def test_the_next_call_to_gowork_stops_who_has_swallowed_his_stop(how):
         assert cancelled_at(3, job) == 4
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 def test_a_wait_for_prerequisites_that_does_not_stop_is_given_up_too():
@@ -267,8 +261,7 @@ def test_a_nested_job_is_wound_up_within_the_grace_of_the_outer():
 # Structured waits
 
 
-@every_schedule
-def test_a_timeout_around_a_join_is_raised_when_the_job_has_unwound(how):
+def test_a_timeout_around_a_join_is_raised_when_the_job_has_unwound():
     def program():
         job = Job()
         job.add_task(routines(None, unwinding(2), lambda task: gevent.sleep(1)))
@@ -278,7 +271,7 @@ def test_a_timeout_around_a_join_is_raised_when_the_job_has_unwound(how):
         assert raised.value is timeout and now() == 6
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 def test_a_kill_while_the_wait_clears_up_outranks_its_timeout_and_comes_at_the_same_moment():
@@ -317,9 +310,8 @@ def test_a_finalizer_that_takes_longer_is_stopped_at_that_moment(limit):
     played(program)
 
 
-@every_schedule
 @pytest.mark.parametrize("length", [0, 0.1, 0.5, 0.999])
-def test_finalizers_that_keep_within_their_time_take_it(length, how):
+def test_finalizers_that_keep_within_their_time_take_it(length):
     def program():
         times, job = [], Job(finalize_timeout=1)
         for _ in range(4):
@@ -328,11 +320,10 @@ def test_finalizers_that_keep_within_their_time_take_it(length, how):
         assert times == [exactly(n * length) for n in range(4)]
         assert job.state is JobState.DONE and job.errors == ()
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
-@every_schedule
-def test_a_finalizer_that_takes_just_its_time_ends_then_one_way_or_the_other(how):
+def test_a_finalizer_that_takes_just_its_time_ends_then_one_way_or_the_other():
     def program():
         times, job = [], Job(finalize_timeout=1)
         for _ in range(2):
@@ -342,12 +333,11 @@ def test_a_finalizer_that_takes_just_its_time_ends_then_one_way_or_the_other(how
         assert all(type(error) is FinalizeTimeout for error in job.errors)
         assert (job.state is JobState.DONE) is (job.errors == ())
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
-@every_schedule
 @pytest.mark.parametrize("grace", [0.05, 0.25, 1])
-def test_a_finalizer_that_does_not_stop_is_told_for_its_grace_and_then_given_up(grace, how):
+def test_a_finalizer_that_does_not_stop_is_told_for_its_grace_and_then_given_up(grace):
     def program():
         stubborn, times, job = Stubborn(), [], Job(grace=grace, finalize_timeout=2)
         job.add_task(routines(nothing, done, timing(times, nothing)))
@@ -359,7 +349,7 @@ def test_a_finalizer_that_does_not_stop_is_told_for_its_grace_and_then_given_up(
         assert [each[::2] for each in job.unstopped] == [(task, exactly(2 + grace))]
         stubborn.released.set()
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 def test_with_no_grace_a_finalizer_is_told_once():
@@ -393,8 +383,7 @@ def test_without_limit_a_finalizer_takes_its_month():
     assert played(program) == (JobState.DONE, 720 * HOUR)
 
 
-@every_schedule
-def test_finalizers_of_tasks_that_are_forgotten_are_bounded_one_by_one(how):
+def test_finalizers_of_tasks_that_are_forgotten_are_bounded_one_by_one():
     def program():
         job = Job(forget=True, finalize_timeout=2, grace=1)
         job.add_task(routines(None, park))
@@ -406,14 +395,13 @@ def test_finalizers_of_tasks_that_are_forgotten_are_bounded_one_by_one(how):
         job.run().wait()
         assert now() == 3.5 and type(job.interrupted_by.error) is FinalizeTimeout
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 # The shutdown handler, and the error wrapper
 
 
-@every_schedule
-def test_the_tasks_are_stopped_when_the_shutdown_handler_has_ended(how):
+def test_the_tasks_are_stopped_when_the_shutdown_handler_has_ended():
     def program():
         handled, told = [], []
 
@@ -433,11 +421,10 @@ def test_the_tasks_are_stopped_when_the_shutdown_handler_has_ended(how):
         assert handled == [3] and told == [4.5]
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
-@every_schedule
-def test_a_shutdown_handler_is_stopped_at_its_bound_and_then_the_tasks(how):
+def test_a_shutdown_handler_is_stopped_at_its_bound_and_then_the_tasks():
     def program():
         told = []
 
@@ -453,7 +440,7 @@ def test_a_shutdown_handler_is_stopped_at_its_bound_and_then_the_tasks(how):
         assert [type(error) for error in job.errors] == [Cancelled, FinalizeTimeout]
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 def test_a_shutdown_handler_that_does_not_stop_is_given_up_after_bound_and_grace():

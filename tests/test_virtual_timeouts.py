@@ -12,13 +12,12 @@ from simulating import (
     DAY,
     HOUR,
     MONTH,
-    SCHEDULES,
     assert_one_reason,
     at,
-    every_schedule,
     exactly,
     now,
     played,
+    played_in_every_order,
     timers,
 )
 from small_tasks import Broken
@@ -41,16 +40,16 @@ def end_of(job):
 # The job's timeout
 
 
-@pytest.mark.parametrize("start", [0, 1, 0.1, 1000.3])
 @pytest.mark.parametrize("length", [0, 0.01, 0.3, 1, HOUR, MONTH])
-def test_a_job_times_out_at_that_moment(length, start):
-    def program():
+def test_a_job_times_out_at_that_moment(length):
+    def program(start):
         gevent.sleep(start)
         job = Job().with_timeout(length)
         job.add_task(routines(None, forever))
         return end_of(job), job.was_timed_out()
 
-    assert played(program) == (exactly(start + length), True)
+    for start in (0, 1, 0.1, 1000.3):
+        assert played(program, start) == (exactly(start + length), True)
 
 
 WHERE = {
@@ -66,9 +65,8 @@ WHERE = {
 }
 
 
-@every_schedule
 @pytest.mark.parametrize("where", WHERE)
-def test_wherever_the_job_is_it_times_out_at_that_moment(where, how):
+def test_wherever_the_job_is_it_times_out_at_that_moment(where):
     def program():
         job = Job().with_timeout(3)
         WHERE[where](job)
@@ -76,7 +74,7 @@ def test_wherever_the_job_is_it_times_out_at_that_moment(where, how):
         assert job.was_timed_out() and type(job.interrupted_by.error) is JobTimeout
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 def test_the_timeout_counts_from_run_and_not_from_the_end_of_the_prerequisites():
@@ -140,15 +138,14 @@ def test_one_timer_serves_the_timeouts_of_a_job_and_of_all_its_tasks():
     assert played(program) == exactly(10)
 
 
-@every_schedule
-def test_a_late_timer_makes_a_timeout_late_and_never_early(how):
+def test_a_late_timer_makes_a_timeout_late_and_never_early():
     def program():
         job = Job().with_timeout(3)
         job.add_task(routines(None, park), idle_timeout=4)
         return end_of(job), job.was_timed_out()
 
-    ended, timed_out = played(program, late=0.5, **how)
-    assert 3 <= ended <= 3.5 and timed_out
+    for ended, timed_out in played_in_every_order(program, late=0.5):
+        assert 3 <= ended <= 3.5 and timed_out
 
 
 @pytest.mark.parametrize(
@@ -173,8 +170,7 @@ def test_of_nested_jobs_the_one_whose_time_is_over_ends(outer, inner, ended, whi
     played(program)
 
 
-@every_schedule
-def test_nested_jobs_whose_times_are_over_at_once_both_end_then(how):
+def test_nested_jobs_whose_times_are_over_at_once_both_end_then():
     def nest(task):
         with Job().with_timeout(3) as inner:
             task.result = inner
@@ -188,7 +184,7 @@ def test_nested_jobs_whose_times_are_over_at_once_both_end_then(how):
         assert_one_reason(job)
         assert_one_reason(task.result)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 # Idle timeouts
@@ -202,9 +198,8 @@ NO_PROGRESS = {
 }
 
 
-@every_schedule
 @pytest.mark.parametrize("run", NO_PROGRESS.values(), ids=list(NO_PROGRESS))
-def test_a_task_idles_out_just_so_long_after_it_began(run, how):
+def test_a_task_idles_out_just_so_long_after_it_began(run):
     def program():
         job = Job()
         task = job.add_task(routines(None, run), idle_timeout=2)
@@ -214,7 +209,7 @@ def test_a_task_idles_out_just_so_long_after_it_began(run, how):
         assert type(task.error) is IdleTimeout and task.state is TaskState.FAILED
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 @pytest.mark.parametrize("rest", NO_PROGRESS.values(), ids=list(NO_PROGRESS))
@@ -278,8 +273,7 @@ def test_an_init_idles_out_and_the_wait_at_the_gate_is_no_idleness():
     assert played(program) == exactly(14)
 
 
-@every_schedule
-def test_of_idle_timeouts_due_together_one_fails_its_task(how):
+def test_of_idle_timeouts_due_together_one_fails_its_task():
     def program():
         job = Job()
         for _ in range(5):
@@ -288,7 +282,7 @@ def test_of_idle_timeouts_due_together_one_fails_its_task(how):
         assert_one_reason(job)
         assert len(job.errors) == 1
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 def test_a_tick_at_the_very_end_of_the_time_comes_in_time_or_too_late():
@@ -353,8 +347,7 @@ def test_a_join_of_an_hour_that_expires_returns_false_then_and_cancels_nothing()
     assert played(program) == 0
 
 
-@every_schedule
-def test_a_join_whose_time_is_over_when_the_job_ends_returns_then(how):
+def test_a_join_whose_time_is_over_when_the_job_ends_returns_then():
     def program():
         job = Job()
         job.add_task(routines(None, lambda task: (gevent.sleep(1), task.done())))
@@ -364,11 +357,10 @@ def test_a_join_whose_time_is_over_when_the_job_ends_returns_then(how):
         assert job.join() and now() == 1
         assert_one_reason(job)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
-@every_schedule
-def test_a_timeout_around_a_join_ends_the_job_then_and_goes_on(how):
+def test_a_timeout_around_a_join_ends_the_job_then_and_goes_on():
     def program():
         job = Job()
         job.add_task(routines(None, forever, lambda task: gevent.sleep(0.05)))
@@ -378,7 +370,7 @@ def test_a_timeout_around_a_join_ends_the_job_then_and_goes_on(how):
         assert raised.value is timeout and job.interrupted_by == (None, timeout)
         assert now() == exactly(3.05)
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 # At once
@@ -444,19 +436,17 @@ def test_of_two_reasons_due_at_once_exactly_one_counts_in_every_order(reasons):
         assert (job.interrupted_by, job.errors) == before
         assert job.finalized == [job.failing, job.parked] and len(job.ends) == 1
 
-    for how in SCHEDULES:
-        played(program, **how)
+    played_in_every_order(program)
 
 
-@pytest.mark.parametrize("how", SCHEDULES[2:], ids=lambda how: "-".join(map(str, how.values())))
-def test_of_all_reasons_due_at_once_exactly_one_counts(how):
+def test_of_all_reasons_due_at_once_exactly_one_counts():
     def program():
         job = Collision(*ENDS, "timeout", "idle timeout")
         assert end_of(job) == exactly(3)
         assert_one_reason(job)
         assert job.finalized == [job.failing, job.parked]
 
-    played(program, **how)
+    played_in_every_order(program)
 
 
 @pytest.mark.parametrize(
