@@ -263,14 +263,15 @@ class Loop(WatcherFactory):
 
     def _wait(self) -> bool:
         """Nothing is ready: let time pass, virtual if that will do; False if it is of no use."""
-        if self._active["idle"]:
-            self._fire_each("idle")
+        idle = bool(self._active["idle"])
+        self._fire_each("idle")
+        if self._ready or self._events():
             return True
         if self._comes_from_outside(PATIENCE):
             return True
         if self.references and self._jump():
             return True
-        return self._comes_from_outside(LAST_PATIENCE)
+        return idle or self._comes_from_outside(LAST_PATIENCE)
 
     def _comes_from_outside(self, patience: float) -> bool:
         outside = [one for one in self._active["io"] if not one.is_inside]  # type: ignore[attr-defined]
@@ -305,6 +306,7 @@ class Loop(WatcherFactory):
     def started(self, watcher: Watcher) -> None:
         """*watcher* is active from now on."""
         self.references += watcher.ref
+        self.trace.meet(watcher.callback)
         self._active[watcher.kind][watcher] = None
         if isinstance(watcher, TimerWatcher):
             heapq.heappush(self._timers, (watcher.due, next(self._sequence), watcher))
@@ -342,6 +344,7 @@ class Loop(WatcherFactory):
         if self.is_destroyed:
             raise ValueError("operation on destroyed loop")
         callback = Callback(self, func, args)
+        self.trace.meet(func)
         callback.latest = self.trace.steps + PASSED_OVER + 4 * len(self._ready)
         self._ready.append(callback)
         return callback

@@ -48,6 +48,12 @@ class Trace:
         self.last.append(step)
         self._hash.update(f"{step.time!r} {step.what}\n".encode())
 
+    def meet(self, callback: Any) -> None:
+        """Number the greenlet that *callback* switches to: they count as they are queued."""
+        about = greenlet_of(callback)
+        if about is not None:
+            self.name_of(about)
+
     @property
     def digest(self) -> str:
         """The same for the same steps at the same times, in any process."""
