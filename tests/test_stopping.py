@@ -114,23 +114,6 @@ def test_who_swallows_the_stop_once_and_leaves_gowork_alone_is_stopped_by_the_se
     assert task.state is TaskState.CANCELLED and not job.unstopped
 
 
-def test_a_stopped_task_is_left_in_peace_for_its_grace():
-    unwound = []
-
-    def run(task):
-        try:
-            gevent.sleep(3600)
-        finally:
-            gevent.sleep(0.3)
-            unwound.append(task)
-
-    job = Job(grace=10)
-    job.add_task(routines(None, run))
-    started(job).cancel()
-    job.join()
-    assert len(unwound) == 1
-
-
 def test_who_swallows_every_delivery_is_reported_with_stack_and_seconds_and_is_finalized():
     released, notes = [], []
     job = Job(grace=0.1)

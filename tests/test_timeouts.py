@@ -191,11 +191,6 @@ def test_the_task_that_idles_out_sees_its_own_error():
 
 MOVERS = {
     "ticks": lambda task: task.tick(),
-    "ticks between sleeps": lambda task: (gevent.sleep(0.002), task.tick()),
-    "progress in one long run": lambda task: [
-        (gevent.sleep(0.002), task.progress()) for _ in range(1000)
-    ],
-    "progress while idling": lambda task: (task.progress(), task.idle(0.002)),
     "progress while computing": lambda task: (
         [(stall(0.005), task.progress()) for _ in range(70)],
         task.idle(0),
@@ -209,45 +204,6 @@ def test_a_task_that_ticks_or_says_progress_does_not_idle_out(run):
     job.add_task(routines(None, run), idle_timeout=0.3)
     ended(job)
     assert job.was_timed_out() and states(job) == [TaskState.CANCELLED]
-
-
-def test_the_tick_of_somebody_else_is_progress():
-    job = Job()
-    task = job.add_task(routines(None, park), idle_timeout=0.3)
-    job.run()
-    for _ in range(20):
-        gevent.sleep(0.03)
-        task.tick()
-    assert task.state is TaskState.RUNNING
-    job.finish()
-    job.join()
-
-
-def test_the_slow_init_of_another_task_is_no_idleness():
-    job = Job()
-    job.add_task(routines(nothing, done), idle_timeout=0.1)
-    job.add_task(routines(lambda task: gevent.sleep(0.25), done))
-    job.add_task(routines(None, done), idle_timeout=0.1)
-    ended(job)
-    assert job.state is JobState.DONE and job.errors == ()
-
-
-def test_nor_is_a_slow_prerequisite_or_oneshot():
-    ready = GeventEvent()
-    job = Job().with_prerequisites(ready)
-    job.add_oneshot_task(routines(None, lambda task: (gevent.sleep(0.15), task.done())))
-    job.add_task(routines(nothing, done), idle_timeout=0.1)
-    job.run()
-    gevent.sleep(0.15)
-    ready.set()
-    assert ended(job).state is JobState.DONE
-
-
-def test_a_task_that_has_ended_does_not_idle_out():
-    job = Job()
-    job.add_task(routines(None, done), idle_timeout=0.02)
-    job.add_task(routines(None, lambda task: (gevent.sleep(0.1), task.done())))
-    assert ended(job).state is JobState.DONE
 
 
 def test_a_task_that_finishes_at_the_moment_it_idles_out_ends_one_way():

@@ -20,7 +20,7 @@ from simulating import (
     played_in_every_order,
     timers,
 )
-from small_tasks import Broken
+from small_tasks import Broken, states
 
 from gowork import IdleTimeout, Job, JobState, JobTimeout, TaskState
 from gowork.testing import explore
@@ -258,6 +258,48 @@ def test_progress_within_one_long_run_counts_from_its_last():
         return end_of(job)
 
     assert played(program) == exactly(5 * 1.9 + 2)
+
+
+MOVERS = {
+    "ticks between sleeps": lambda task: (gevent.sleep(1.9), task.tick()),
+    "progress in one long run": lambda task: [
+        (gevent.sleep(1.9), task.progress()) for _ in range(DAY)
+    ],
+    "progress while idling": lambda task: (task.progress(), task.idle(1.9)),
+}
+
+
+@pytest.mark.parametrize("run", MOVERS.values(), ids=list(MOVERS))
+def test_a_task_that_ticks_or_says_progress_in_time_does_not_idle_out(run):
+    def program():
+        job = Job().with_timeout(HOUR / 4)
+        job.add_task(routines(None, run), idle_timeout=2)
+        assert end_of(job) == HOUR / 4 and job.was_timed_out()
+        assert states(job) == [TaskState.CANCELLED]
+
+    played(program)
+
+
+def test_a_slow_prerequisite_or_oneshot_is_no_idleness():
+    def program():
+        ready = Event()
+        job = Job().with_prerequisites(ready)
+        job.add_oneshot_task(routines(None, lambda task: (gevent.sleep(HOUR), task.done())))
+        job.add_task(routines(nothing, forever), idle_timeout=2)
+        at(HOUR, ready.set)
+        return end_of(job)
+
+    assert played(program) == exactly(2 * HOUR + 2)
+
+
+def test_a_task_that_has_ended_does_not_idle_out():
+    def program():
+        job = Job()
+        job.add_task(routines(None, done), idle_timeout=2)
+        job.add_task(routines(None, lambda task: (gevent.sleep(HOUR), task.done())))
+        return end_of(job), job.state
+
+    assert played(program) == (HOUR, JobState.DONE)
 
 
 def test_an_init_idles_out_and_the_wait_at_the_gate_is_no_idleness():
