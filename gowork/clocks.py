@@ -192,7 +192,9 @@ class IdleClock(_Heap):
         crowd = sleepers / (WAKES_PER_SECOND * LONGEST_PAUSE)
         if crowd > 1:
             length *= crowd ** (2 / 3)
-            due = math.ceil((time.monotonic() + length) / (length / 8)) * (length / 8)
+            # A power of two, or each change of the crowd would change the grid.
+            mesh = 2.0 ** math.floor(math.log2(length / 8))
+            due = math.ceil((time.monotonic() + length) / mesh) * mesh
         self._wait_until(due, waiter)
 
     def _wait_until(self, due: float, waiter: Waiter[Any]) -> None:

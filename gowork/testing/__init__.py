@@ -42,6 +42,7 @@ from gowork.testing.schedules import (
     Schedule,
 )
 from gowork.testing.simulations import Simulation, simulate
+from gowork.testing.traces import Step
 
 __all__ = [
     "Bounded",
@@ -62,6 +63,7 @@ __all__ = [
     "ScheduleDiverged",
     "Simulation",
     "SimulationError",
+    "Step",
     "bandwidth",
     "corrupt",
     "cut",

@@ -13,9 +13,11 @@ __all__ = ["Exploration", "explore"]
 
 
 class Exploration(NamedTuple):
-    """What came of it: how many executions there are, and what each of them returned."""
+    """What came of all executions."""
 
+    #: How many there are.
     executions: int
+    #: What each of them returned, in order.
     values: list[Any]
 
 

@@ -19,7 +19,7 @@ from gevent._abstract_linkable import AbstractLinkable
 from gevent.hub import Waiter
 from gevent.lock import RLock
 from gevent.queue import Channel as GeventChannel
-from gevent.queue import SimpleQueue
+from gevent.queue import Queue, SimpleQueue
 from greenlet import greenlet
 
 from gowork.channels import Channel
@@ -30,7 +30,7 @@ from gowork.testing.watchers import IoWatcher, Watcher
 
 __all__ = ["who_waits"]
 
-WAITED_FOR = (AbstractLinkable, SimpleQueue, GeventChannel, Channel, Event, Watcher)
+WAITED_FOR = (AbstractLinkable, SimpleQueue, Queue, GeventChannel, Channel, Event, Watcher)
 GO_BETWEEN = (BuiltinMethodType, MethodType, Waiter, list, deque, dict, Operation, Entry)
 STEPS = 7  # from a greenlet to what it waits for, at most
 SHOWN = 50  # greenlets

@@ -77,8 +77,12 @@ class Simulation:
             raise ValueError("spin_limit is a number of callbacks, 1 or more")
         if on_spin not in ("jump", "raise"):
             raise ValueError(f"on_spin is 'jump' or 'raise', not {on_spin!r}")
+        #: The seed of the schedule, None if there is none.
         self.seed = seed
+        #: What the program returned, if :func:`simulate` ran it.
         self.value: Any = None
+        #: Known when it is over: the greenlets that had not ended, started watchers and
+        #: queued callbacks, each described in a line.
         self.left: list[str] = []
         self._schedule = schedule_of(schedule, seed, choices)
         self._seeded = isinstance(schedule, str | None) and seed is not None
