@@ -15,6 +15,7 @@ from deadlines import deadline
 from gevent import monkey
 from hypothesis import settings
 
+from gowork.testing import plugin
 from gowork.testing.leaks import left_since, sweep, watch
 
 pytest_plugins = ["pytester"]
@@ -45,6 +46,12 @@ KINDS = {
 
 def _kinds() -> list[str]:
     return [kind for kind, holds in KINDS.items() if holds()]
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    # Where gowork is installed, its entry point has done so.
+    if not pluginmanager.has_plugin("gowork"):
+        pluginmanager.register(plugin, "gowork")
 
 
 def pytest_configure(config: pytest.Config) -> None:

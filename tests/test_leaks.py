@@ -159,12 +159,10 @@ def blocked_thread(lock, begun):
 
 def test_work_of_the_threadpool_is_seen():
     lock = taken_lock()
-    with watch() as before:
+    with seen("pool work", "1 unfinished"):
         result = gevent.get_hub().threadpool.spawn(lock.acquire)
-        left = left_since(before)
     lock.release()
     result.get()
-    assert {one.kind for one in left} == {"active watcher", "pool work"}
 
 
 def open_null():
@@ -244,6 +242,26 @@ def test_what_is_swept_up_is_gone():
     sweep(before)
     assert left_since(before) == []
     assert late.dead
+
+
+def test_work_of_the_threadpool_that_was_swept_up_still_ends_well():
+    lock, before = taken_lock(), Census()
+    result = gevent.get_hub().threadpool.spawn(lock.acquire)
+    sweep(before)
+    lock.release()
+    assert result.get(timeout=10)
+    assert left_since(before) == []
+
+
+def test_the_pool_that_the_hub_makes_for_itself_is_not_blamed_and_any_other_is():
+    with nothing_seen():
+        gevent.get_hub().threadpool.apply(len, ((),))
+    before = Census()
+    pool = gevent.get_hub().threadpool_class(1)
+    pool.apply(len, ((),))
+    left = left_since(before)
+    pool.kill()
+    assert {one.kind for one in left} == {"active watcher"}
 
 
 def test_in_a_simulation_its_greenlets_and_timers_are_seen():

@@ -78,14 +78,17 @@ class Census:
             and not any(one is other for other in exempt)
             and _root(one) is exempt[2]
         ]
-        self.watchers = [
-            one
-            for one in found
-            if not isinstance(one, greenlet) and one.loop and getattr(one, "active", False)
-        ]
         # The hub's property would make a pool, which a simulation refuses.
         pool: Any = getattr(hub, "_threadpool", None)
         self.pool_tasks = 0 if pool is None else len(pool)
+        self.watchers = [
+            one
+            for one in found
+            if not isinstance(one, greenlet)
+            and one.loop
+            and getattr(one, "active", False)
+            and not _is_of_the_pool(one, pool)
+        ]
         self.threads = {
             ident: frame
             for ident, frame in sys._current_frames().items()
@@ -171,7 +174,7 @@ def sweep(before: Census) -> None:
             gevent.get_hub().loop.run_callback(throw)
         gevent.sleep(PASS_SECONDS)
     for one in new(Census().watchers, before.watchers):
-        one.stop()
+        one.close()  # on libuv some keep the loop going although they are stopped
 
 
 def new(now: list[Any], before: list[Any]) -> list[Any]:
@@ -196,6 +199,14 @@ def _root(one: Any) -> Any:
 def _lives(one: Any) -> bool:
     """Whether *one* has begun and not ended, or will begin by itself."""
     return bool(one) or (bool(getattr(one, "started", False)) and not one.dead)
+
+
+def _is_of_the_pool(watcher: Any, pool: Any) -> bool:
+    """Whether the hub's pool watches, which it does as long as it lives, or one of its tasks."""
+    watching = getattr(watcher.callback, "__self__", None)
+    # Importing its class would import what would have to be patched first.
+    is_task = type(watching).__name__ == "ThreadResult"
+    return is_task or (watching is not None and watching is pool)
 
 
 def _is_pool_thread(frame: FrameType) -> bool:
