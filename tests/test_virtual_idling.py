@@ -262,6 +262,24 @@ def test_the_larger_the_crowd_the_less_often_it_is_called_in_all():
     assert rates[0] > rates[1] and rates[1] < 1000
 
 
+def test_a_crowd_wakes_the_loop_few_times_a_second():
+    """Its pauses end on a grid."""
+
+    def program():
+        moments, job = set(), Job()
+        for _ in range(5000):
+            job.add_task(routines(None, lambda task: (moments.add(now()), task.idle())))
+        job.run()
+        gevent.sleep(10)
+        moments.clear()
+        gevent.sleep(10)
+        job.finish()
+        job.run().wait()
+        return len(moments)
+
+    assert played(program) <= 40
+
+
 def test_no_task_of_a_crowd_pauses_for_very_long_and_a_tick_wakes_it_at_once():
     def program():
         calls, job = {}, Job()

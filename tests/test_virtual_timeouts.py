@@ -12,6 +12,7 @@ from simulating import (
     DAY,
     HOUR,
     MONTH,
+    SCHEDULES,
     assert_one_reason,
     at,
     exactly,
@@ -109,6 +110,27 @@ def test_work_of_just_that_length_ends_one_way_in_every_order(length):
         return job.state
 
     assert set(explore(program).values) <= {JobState.DONE, JobState.CANCELLED}
+
+
+def test_a_timeout_that_falls_into_the_finalizers_is_none():
+    def program():
+        job = Job().with_timeout(3)
+        job.add_task(routines(None, done, lambda task: gevent.sleep(9)))
+        return end_of(job), job.state, job.was_timed_out()
+
+    assert played(program) == (9, JobState.DONE, False)
+
+
+def test_a_oneshot_and_the_others_run_one_after_another():
+    def program():
+        job = Job().with_timeout(7)
+        run = lambda task: (gevent.sleep(3), task.done())  # noqa: E731
+        job.add_oneshot_task(routines(None, run))
+        job.add_task(routines(None, run))
+        job.run_in_background().wait()
+        return now(), end_of(job)
+
+    assert played_in_every_order(program) == [(3, 6)] * len(SCHEDULES)
 
 
 def test_a_timeout_ends_with_the_job():
@@ -292,6 +314,18 @@ def test_a_slow_prerequisite_or_oneshot_is_no_idleness():
     assert played(program) == exactly(2 * HOUR + 2)
 
 
+def test_the_idle_timeout_of_a_task_that_comes_late_counts_from_its_own_begin():
+    def program():
+        job = Job()
+        job.add_task(routines(None, park), idle_timeout=10)
+        job.run()
+        gevent.sleep(5)
+        task = job.add_task(routines(None, park), idle_timeout=2)
+        return end_of(job), job.interrupted_by.task is task
+
+    assert played(program) == (exactly(7), True)
+
+
 def test_a_task_that_has_ended_does_not_idle_out():
     def program():
         job = Job()
@@ -369,6 +403,27 @@ def test_a_job_of_a_month_idles_out_in_the_hour_in_which_nothing_comes():
         return end_of(job), job.was_timed_out()
 
     assert played(program) == (20 * DAY + HOUR + 1, False)
+
+
+def test_a_job_of_a_month_that_forgets_its_tasks_does_not_grow():
+    sizes = set()
+
+    def work(task):
+        gevent.sleep(10)
+        task.done()
+
+    def spawn(task):
+        task.job.add_task(routines(None, work, lambda task: gevent.sleep(1)), idle_timeout=60)
+        sizes.add((len(task.job.tasks), timers()))
+        task.idle(HOUR)
+
+    def program():
+        job = Job(forget=True).with_timeout(MONTH)
+        job.add_task(routines(None, spawn))
+        return end_of(job)
+
+    assert played(program) == MONTH
+    assert max(sizes) == (2, 1)
 
 
 # Waits
