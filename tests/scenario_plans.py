@@ -11,17 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 TIMES = (0, 1, 1, 2, 3)
+WAITS = (9, 9, 2, 1, 0)  # timeouts of channels; 9 is none
 
 #: What a routine does that neither ends it nor anybody else: its name, and the bound of its number.
 QUIET = {
     "sleep": TIMES,
     "busy": (1, 1, 2),  # has the processor for so long
     "progress": (0,),
-    "send": (0, 1, 2, 9),  # timeouts, 9 is none
-    "recv": (0, 1, 2, 9),
-    "select": (0, 1, 2, 9),
-    "ping": (0, 1, 2, 9),
-    "pong": (0, 1, 2, 9),
+    "send": WAITS,
+    "recv": WAITS,
+    "select": WAITS,
+    "ping": WAITS,
+    "pong": WAITS,
     "guard": TIMES,  # sleeps under a timeout of its own and catches that
     "poke": (0, 1, 2, 3),  # ticks another task
     "add": (0, 1, 2),  # an extra task
@@ -146,6 +147,7 @@ class Drawer:
     """Draws one scenario."""
 
     draw: object
+    only: tuple[str, ...] | None = None  # features, instead of a draw of them
     features: set = field(default_factory=set)
     wild: int = 0
 
@@ -161,9 +163,10 @@ class Drawer:
     def scenario(self):
         # The first choice is the simplest: fewest features, no task.
         names = [*QUIET, *LOUD, *(f"from outside: {each}" for each in OUTSIDE), *PARTS]
-        self.features = {name for name in names if self.draw(2)}
+        drawn = (name for name in names if self.draw(2))
+        self.features = set(drawn if self.only is None else self.only)
         self.wild = self.pick((12, 5, 2))
-        oneshot = self.plan() if self.has("oneshot") and self.draw(3) else None
+        oneshot = self.plan(idles=False) if self.has("oneshot") and self.draw(3) else None
         return Scenario(
             tasks=tuple(self.plan() for _ in range(self.draw(5))),
             oneshot=oneshot,
@@ -183,9 +186,9 @@ class Drawer:
             capacity=self.draw(3),
         )
 
-    def plan(self, extra=False):
+    def plan(self, extra=False, idles=True):
         without = ("add", "nest") if extra else ()
-        if self.chance(5):
+        if idles and self.chance(5):
             return Plan(kind="spawned", runs=(self.call(without=without),))
         init = self.call(without=without) if self.has("init") and self.draw(2) else None
         runs = self.runs(without)
@@ -195,7 +198,9 @@ class Drawer:
         if self.draw(4):
             acts = self.has("finalizers act")
             finalize = self.call(LOUD_ENDS, without=without) if acts else ()
-        idle = self.pick((1, 2, 3)) if self.has("idle timeout") and self.chance(3) else None
+        idle = None
+        if idles and self.has("idle timeout") and self.chance(3):
+            idle = self.pick((1, 2, 3))
         return Plan("task", init, runs, finalize, idle)
 
     def runs(self, without):
@@ -218,6 +223,7 @@ class Drawer:
 
     def act(self, only, without):
         quiet = [name for name in QUIET if name in self.features and name not in without]
+        quiet += [name for name in MEETING if name in quiet]
         loud = [name for name in LOUD if name in self.features and name not in without]
         if only is not None:
             loud = [name for name in loud if name in only]
@@ -245,11 +251,12 @@ class Drawer:
             yield -1 if self.chance(12) else self.pick(TIMES)
 
 
+MEETING = ("send", "recv", "ping", "pong")  # mean nothing unless somebody else does the other
 LOUD_ENDS = ("fail", "exit", "quit", "expire", "cancel", "finish", "lock")
 BEFORE = (None, None, None, "cancel", "finish")
 WRAPPERS = ("wraps", "gives none", "fails", "blocks")
 
 
-def drawn(draw):
-    """A scenario, from what ``draw(n)`` gives: an int from 0 to n - 1."""
-    return Drawer(draw).scenario()
+def drawn(draw, only=None):
+    """A scenario, from what ``draw(n)`` gives, ints from 0 to n - 1; with *only* these features."""
+    return Drawer(draw, only).scenario()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import namedtuple
+from collections import Counter, namedtuple
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,8 @@ from gowork import (
 )
 
 LAST_WORD = 12  # units after which a job is cancelled that has not ended by itself
-BOUND = 120  # units after which it hangs
+BOUND = 500  # units after which it hangs
+TIRED = 20  # times after which a busy task sleeps instead: an unfair schedule runs nobody else
 WATCHED = 20  # units that it is watched after its end
 
 DECIDED = (JobState.FINALIZING, JobState.CANCELLED, JobState.DONE)
@@ -95,15 +96,18 @@ class Play:
         self.numbers = itertools.count() if parent is None else parent.numbers
         self.values = itertools.count() if parent is None else parent.values
         self.released = False
+        self.worked: Counter[Any] = Counter()
         self.moments: list[Moment] = []
         self.seen: list[Seen] = []
         self.inner: list[tuple[Seen, Play]] = []
         self.helpers: list[Any] = []
         self.waiting: list[Any] = []
+        self.awake: set[int] = set()  # who has begun, by number
         self.routines: set[Any] = set()  # greenlets
         self.began_at = 0.0
         self.hung = False
         self.ends: list[Any] = []  # snapshots at the end; should be one
+        self.armed: list[str] = []  # timers at the end
         self.after: Any = None  # the snapshot some time later
         self.noticed: list[Any] | None = None
         self.inside: dict[str, list[int]] = {}  # what the channels still hold at the end
@@ -118,6 +122,14 @@ class Play:
 
     def top(self):
         return self if self.parent is None else self.parent.top()
+
+    def ended(self, event):
+        self.ends.append(self.snapshot())
+        alarm, clock = self.job._alarm, getattr(gevent.get_hub(), "gowork_idle_clock", None)
+        if alarm is not None and alarm._timer is not None:
+            self.armed.append("the job's alarm")
+        if clock is not None and clock._timer is not None and not clock._live:
+            self.armed.append("the idle clock, for nobody")
 
     def snapshot(self):
         job = self.job
@@ -144,7 +156,7 @@ class Play:
         job.play = self
         job.register_logger(job)
         self.notices = job.task_done_notify()
-        job.job_done_notify().rawlink(lambda event: self.ends.append(self.snapshot()))
+        job.job_done_notify().rawlink(self.ended)
         self.channels = {
             "one": job.channel(scenario.capacity),
             "other": job.channel(scenario.capacity),
@@ -191,7 +203,7 @@ class Play:
             self.helper(lambda what=what, number=number: self.meddle(what, number), at)
         for number, waiter in enumerate(scenario.waiters):
             name = f"waiter {number}"
-            greenlet = gevent.spawn(self.wait, waiter, name)
+            greenlet = gevent.spawn(self.wait, waiter, name, number)
             self.waiting.append(greenlet)
         self.helper(lambda: self.end_by("cancel", 1), LAST_WORD)
         self.note("main", "runs")
@@ -264,8 +276,9 @@ class Play:
             helper.start()
         return helper
 
-    def wait(self, waiter, name):
+    def wait(self, waiter, name, number):
         job, limit = self.job, waiter.limit * self.unit
+        self.awake.add(number)
         try:
             gevent.sleep(waiter.at * self.unit)
             self.note(name, "waits", waiter)
@@ -295,6 +308,8 @@ class Play:
             if self.waiting:
                 error = Kill() if what == "kill waiter" else Broken("a waiter was hit")
                 number %= len(self.waiting)
+                if number not in self.awake:
+                    error = Kill()  # gevent itself prints what else hits who has not begun
                 self.note("outside", "hits", (f"waiter {number}", error))
                 self.waiting[number].kill(error, block=False)
         elif what == "add":
@@ -318,7 +333,7 @@ class Play:
         greenlet = seen.task and seen.task._greenlet
         if greenlet and not greenlet.dead:
             if seen.greenlet is None:
-                error = Kill()  # gevent itself prints what else hits a greenlet that has not begun
+                error = Kill()  # as for a waiter
             self.note("outside", "kills", (seen, error))
             greenlet.kill(error, block=False)
 
@@ -414,8 +429,7 @@ class Play:
         if what == "sleep":
             gevent.sleep(number * self.unit)
         elif what == "busy":
-            self.note(seen or where, "is busy", number)
-            time.sleep(number * self.unit)
+            self.busy(number, seen or where)
         elif what == "guard":
             with gevent.Timeout(number * self.unit, False):
                 gevent.sleep(2 * self.unit)
@@ -514,16 +528,25 @@ class Play:
         for _ in range(number):
             self.helper(cancels)
 
+    def busy(self, seconds, who):
+        self.worked[who] += 1
+        if self.worked[who] > TIRED:
+            gevent.sleep(seconds * self.unit)
+        else:
+            self.note(who, "is busy", seconds)
+            time.sleep(seconds * self.unit)
+
     def swallow(self, times, who):
-        for_ever = times > 9
+        for_ever = False
         while times and not self.top().released:
             try:
                 gevent.sleep(2 * self.unit)
             except GreenletExit as error:
                 self.note(who, "swallows", error)
                 times -= 1
+                for_ever = times > 9
             else:
-                if not (for_ever and times < 99):
+                if not for_ever:
                     return
 
     def nest(self, number, seen):
@@ -548,7 +571,7 @@ class Play:
 
     def recv(self, limit, who):
         value = self.channels["one"].recv(limit)
-        self.note(who, "received", ("one", value))
+        self.note(who, received(limit), ("one", value))
 
     def select(self, limit, who):
         value = next(self.values)
@@ -558,7 +581,7 @@ class Play:
         if index == 1:
             self.note(who, "sent", ("other", value))
         elif ok:
-            self.note(who, "received", ("one" if index == 0 else "other", got))
+            self.note(who, received(limit), ("one" if index == 0 else "other", got))
 
     def ping(self, limit, who):
         value = next(self.values)
@@ -579,6 +602,10 @@ class Play:
                 self.note(who, "drops", (value, error))
                 raise
             self.note(who, "pongs", value)
+
+
+def received(limit):
+    return "received at once" if limit == 0 else "received"
 
 
 class FailingPrerequisite:
