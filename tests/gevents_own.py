@@ -4,9 +4,10 @@
 
     python tests/gevents_own.py                         # all of MODULES
     python tests/gevents_own.py test__event test__pool  # these
+    python tests/gevents_own.py --seed=1                # in a legal order, by chance
 
-Each module runs in a process of its own, whose program is one simulation in gevent's
-order: the module is imported in it, so what it takes from module ``time`` is virtual too.
+Each module runs in a process of its own, whose program is one simulation: the module is
+imported in it, so what it takes from module ``time`` is virtual too.
 ``gevent.testing`` brings a hub class of its own; the simulation's hub here is of that
 class as well, or gevent's tests would quietly run on the loop they always run on. After
 each test the hub is looked at, and a row without steps is no result.
@@ -16,6 +17,7 @@ each test the hub is looked at, and a row without steps is no result.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -27,25 +29,25 @@ from typing import Any, NamedTuple
 
 import gevent._compat
 from gevent._hub_local import get_hub_if_exists, set_hub
+from gevent.queue import SimpleQueue
 
 from gowork.testing import Simulation, simulations
 from gowork.testing.hubs import SimulatedHub
 
 LIMIT = 60.0  # real seconds for a module
 
-# Those whose tests need a loop, but neither native threads nor processes as their subject.
-# Not every version of gevent has them all.
+# Those whose tests need a loop, and have neither native threads nor processes as their
+# subject. Not every version of gevent has them all.
 MODULES = """
-    test__api test__api_timeout test__backdoor test__close_backend_fd test__contextvars
-    test__core_callback test__event test__exc_info test__fileobject test__greenio test__greenlet
-    test__greenletset test__hub test__hub_join test__hub_join_timeout test__issue330
-    test__issue467 test__issue607 test__issue639 test__issue2013 test__iwait test__joinall
-    test__local test__lock test__loop_callback test__makefile_ref test__monkey_queue
-    test__monkey_selectors test__order test__os test__pool test__pywsgi test__queue
-    test__refcount test__select test__selectors test__semaphore test__server
-    test__server_pywsgi test__socket test__socket_close test__socket_errors
-    test__socket_timeout test__ssl test__systemerror test__threading_2
-    test__threading_before_monkey test__threading_shutdown_atexit test__timeout test__util
+    test__api test__api_timeout test__backdoor test__contextvars test__core_callback test__event
+    test__exc_info test__fileobject test__greenio test__greenlet test__greenletset test__hub
+    test__hub_join test__hub_join_timeout test__issue330 test__issue467 test__issue607
+    test__issue639 test__issue2013 test__iwait test__joinall test__local test__lock
+    test__loop_callback test__makefile_ref test__monkey_queue test__monkey_selectors test__order
+    test__os test__pool test__pywsgi test__queue test__refcount test__select test__selectors
+    test__semaphore test__server test__server_pywsgi test__socket test__socket_close
+    test__socket_errors test__socket_timeout test__ssl test__systemerror test__threading_2
+    test__threading_shutdown_atexit test__timeout test__util
 """.split()
 
 # Why, and which tests cannot pass in a simulation. They are run all the same.
@@ -128,10 +130,11 @@ EXCLUDED_BY_REASON = {
         test__ssl.TestSSL.test_connect_ex_gaierror
         test__ssl.TestSSL.test_connect_ex_not_call_connect
     """,
-    "a native lock (in gevent 24)": """
-        test__queue.TestGetInterruptSimpleQueue.test_raises_timeout_number
-    """,
 }
+if SimpleQueue.__module__ == "queue":  # gevent's own is not the standard library's since 25
+    EXCLUDED_BY_REASON["a native lock"] = """
+        test__queue.TestGetInterruptSimpleQueue.test_raises_timeout_number
+    """
 EXCLUDED = {test for tests in EXCLUDED_BY_REASON.values() for test in tests.split()}
 
 
@@ -169,10 +172,10 @@ class Report(NamedTuple):
         return [test for test in self.passed if test in EXCLUDED]
 
 
-def run(module: str) -> Report:
-    """Run the tests of *module* in a process of its own."""
+def run(module: str, seed: int | None = None) -> Report:
+    """Run the tests of *module* in a process of its own; without *seed* in gevent's order."""
     child = subprocess.run(
-        [sys.executable, __file__, "--here", module],
+        [sys.executable, __file__, "--here", json.dumps([module, seed])],
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -206,12 +209,12 @@ class Result(unittest.TestResult):
             self.errors.append((test, "it left another hub than the simulation's"))
 
 
-def run_here(module: str) -> Report:
+def run_here(module: str, seed: int | None) -> Report:
     # gevent's tests measure with a copy of the clock that gevent took long ago.
     gevent._compat.perf_counter = lambda: time.perf_counter()
     simulations.SimulatedHub = quiet_hub()
     began = time.monotonic()
-    with Simulation() as simulation:
+    with Simulation(seed=seed, legal=True) as simulation:
         tests = unittest.defaultTestLoader.loadTestsFromName(f"gevent.tests.{module}")
         result = Result()
         tests.run(result)
@@ -252,7 +255,7 @@ def name_of(test: unittest.TestCase) -> str:
 # The table
 
 COLUMNS = "module tests passed skipped excluded failed steps jumps virtual wall".split()
-WIDTHS = [30, *[8] * (len(COLUMNS) - 1)]
+WIDTHS = [32, *[8] * (len(COLUMNS) - 1)]
 RULE = " ".join("=" * width for width in WIDTHS)
 
 
@@ -276,13 +279,13 @@ def line(cells: list[Any]) -> str:
     return " ".join([name.ljust(width), *map(str.rjust, others, widths)])
 
 
-def main(modules: list[str]) -> bool:
+def main(modules: list[str], seed: int | None) -> bool:
     """Run *modules* and print the table; whether only what is excluded failed."""
     print(f"gevent {gevent.__version__}, Python {sys.version.split()[0]}\n")
     print(RULE, line(COLUMNS), RULE, sep="\n")
     reports = []
     for module in modules:
-        reports.append(run(module))
+        reports.append(run(module, seed))
         print(line(row(reports[-1])), flush=True)
     print(line(total([row(report) for report in reports])), RULE, sep="\n")
     for report in reports:
@@ -301,8 +304,13 @@ def available(modules: Iterable[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--here"]:
-        del sys.argv[:2]
-        print("\n" + json.dumps(run_here(sys.argv[0])))
+    parser = argparse.ArgumentParser(description="Run gevent's own tests in simulations.")
+    parser.add_argument("modules", nargs="*", default=available(MODULES))
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--here", type=json.loads, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.here:
+        del sys.argv[1:]  # some modules read it
+        print("\n" + json.dumps(run_here(*arguments.here)))
     else:
-        sys.exit(not main(sys.argv[1:] or available(MODULES)))
+        sys.exit(not main(arguments.modules, arguments.seed))

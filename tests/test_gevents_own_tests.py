@@ -1,6 +1,7 @@
 """gevent's own tests pass on the simulated loop, in virtual time."""
 
 import unittest
+from pathlib import Path
 
 import gevent
 import gevents_own
@@ -9,6 +10,7 @@ from gevent._hub_local import set_hub
 
 from gowork.testing import Simulation
 
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "gevent-tests.rst"
 # One process for each, half a second: those that ask most of the loop. The others are run
 # by tests/gevents_own.py alone.
 SELECTION = gevents_own.available(
@@ -27,6 +29,14 @@ def test_gevents_own_tests_pass_on_the_simulated_loop(module):
     assert report.unexpected == {}
     assert report.passed
     assert report.steps > 0, "they did not run on the simulated loop"
+
+
+@pytest.mark.parametrize("module", ["test__event", "test__greenlet", "test__queue"])
+def test_gevents_own_tests_pass_in_another_legal_order(module):
+    report = gevents_own.run(module, seed=1)
+    assert report.unexpected == {}
+    assert report.passed
+    assert report.steps > 0
 
 
 def test_the_clock_of_gevents_own_tests_is_the_virtual_one():
@@ -48,3 +58,9 @@ def test_a_test_that_leaves_another_hub_than_the_simulations_is_an_error():
         Leaves().run(result)
         assert gevent.get_hub() is hub
     assert len(result.errors) == 1
+
+
+def test_the_document_names_all_that_is_run_and_all_that_is_excluded():
+    words = set(DOCUMENT.read_text().replace("``", " ").replace(",", " ").replace(":", " ").split())
+    classes, methods = zip(*(test.rsplit(".", 1) for test in gevents_own.EXCLUDED), strict=True)
+    assert {*gevents_own.MODULES, *classes, *methods} <= words
