@@ -247,6 +247,21 @@ def test_both_ends_see_a_reset_whatever_they_have_done_before(before, is_shut, i
         assert isinstance(read_all(server)[1], ConnectionResetError)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_resets_of_both_directions_at_once_are_resets(seed):
+    def program():
+        with Network(reset(1)) as network, ExitStack() as stack:
+            ends = [*map(stack.enter_context, network.pair())]
+            gevent.sleep(1)  # the wire waits at both
+            for end in ends:
+                end.sendall(TEXT)
+            return [type(read_all(end)[1]) for end in ends]
+
+    simulation = simulate(program, seed=seed)
+    assert simulation.value == [ConnectionResetError] * 2
+    assert not simulation.left
+
+
 def test_a_socket_that_was_reset_takes_nothing_more_and_the_wire_is_gone():
     before = descriptors()
     with Network() as network, ExitStack() as stack:

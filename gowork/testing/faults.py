@@ -92,8 +92,7 @@ def latency(seconds: float, jitter: float = 0.0, *, direction: str | None = None
         moved = Event()
 
         def put(piece: bytes | Exception | None) -> None:
-            due = time.monotonic() + delay + random.uniform(-spread, spread)
-            line.append((max(due, line[-1][0]) if line else due, piece))
+            line.append((time.monotonic() + delay + random.uniform(-spread, spread), piece))
             moved.set()
 
         def fill() -> None:

@@ -77,9 +77,7 @@ class Connection:
         return self._client.is_open() or self._server.is_open()
 
     def start(self) -> None:
-        """Begin to carry, unless it was reset before."""
-        if self._client.is_over():
-            return
+        """Begin to carry."""
         carriers = [
             self._spawn("up", self._carry, "up", self._client, self._server),
             self._spawn("down", self._carry, "down", self._server, self._client),
@@ -124,11 +122,13 @@ class Connection:
                 self._passed[direction] += len(piece)
         except ConnectionResetError:
             self._reset_unless_ending()
+            return
         except OSError:  # who reads is gone
             pass
         except Exception as error:  # of a fault that is none of ours, or wrong
             self._errors.append(error)
             self._reset_unless_ending()
+            return
         source.shutdown(socket.SHUT_RD)
         sink.shutdown(socket.SHUT_WR)
 
@@ -138,10 +138,9 @@ class Connection:
             joinall(carriers)
         else:
             self._await_hang_ups()
-        if not self._is_ending:
-            self._stop_others()
-            self._client.close()
-            self._server.close()
+        self._stop_others()
+        self._client.close()
+        self._server.close()
 
     def _await_hang_ups(self) -> None:
         with epoll() as hang_ups:
@@ -171,10 +170,6 @@ class _End:
             return os.fstat(self._descriptor).st_ino == self._inode
         except OSError:
             return False
-
-    def is_over(self) -> bool:
-        """Whether this end is closed."""
-        return bool(self.port.fileno() < 0)
 
     def pieces(self) -> Iterator[bytes]:
         """What comes, until its end, of which a byte is left in the socket if it was only shut."""
@@ -210,7 +205,7 @@ class _End:
 
     def reset(self) -> None:
         """Close this end, which resets the other."""
-        if not self.is_over() and self.is_open():
+        if self.is_open():
             self._write()
         self.port.close()
 
