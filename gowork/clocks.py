@@ -33,10 +33,11 @@ __all__ = [
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.1
 WAKES_PER_SECOND = 5000
+FOREVER = 1e12  # seconds, 30,000 years: more than some loops can count
 
 
 def as_seconds(name: str, value: Any) -> float | None:
-    """*value* as seconds to wait at most, None for infinity.
+    """*value* as seconds to wait at most, None for infinity and what is as good as that.
 
     :raises TypeError: if it is no number.
     :raises ValueError: if it is negative or not a number (NaN).
@@ -45,7 +46,7 @@ def as_seconds(name: str, value: Any) -> float | None:
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
     if math.isnan(value) or value < 0:
         raise ValueError(f"{name} cannot be {value!r}: give 0 or more seconds")
-    return None if math.isinf(value) else float(value)
+    return None if value > FOREVER else float(value)
 
 
 def timer(loop: Any, length: float) -> Any:

@@ -111,3 +111,14 @@ def test_a_task_that_cannot_be_stopped_is_given_up_after_twice_the_grace(grace):
     assert simulate(program).value == pytest.approx(1 + 2 * grace, abs=1e-6)
     again = [1 + grace + 0.1 * turn for turn in range(round(grace / 0.1))]
     assert stopped_at[: len(again) + 1] == pytest.approx([1, *again], abs=1e-6)
+
+
+@pytest.mark.parametrize("long", [1e13, 1e17, 1e300, float("inf")])
+def test_no_loop_is_asked_to_count_what_is_as_good_as_for_ever(long):
+    job = Job(grace=long, finalize_timeout=long).with_timeout(long)
+    idle = job.add_task(lambda job: (None, lambda task: task.idle(long), None), idle_timeout=long)
+    job.run()
+    assert not job.join(0.001)
+    idle.done()
+    assert job.join(long)
+    assert job.errors == ()
