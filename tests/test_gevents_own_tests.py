@@ -31,7 +31,7 @@ def test_gevents_own_tests_pass_on_the_simulated_loop(module):
     assert report.steps > 0, "they did not run on the simulated loop"
 
 
-@pytest.mark.parametrize("module", ["test__event", "test__greenlet", "test__pool"])
+@pytest.mark.parametrize("module", ["test__event", "test__greenlet", "test__timeout"])
 def test_gevents_own_tests_pass_in_another_legal_order(module):
     report = gevents_own.run(module, seed=1)
     assert report.unexpected == {}
