@@ -85,25 +85,25 @@ class Connection:
         self._spawn("hang-ups", self._watch, carriers)
 
     def reset(self) -> None:
-        """End by a reset of both sockets; blocks until nobody uses them any more."""
-        self._stop_others()
-        self._client.reset()
-        self._server.reset()
+        """End by a reset of both sockets, unless it is ending; blocks until the wire lets go."""
+        self._end(_End.reset)
 
     def join(self) -> None:
         """Wait until nothing of the wire is left."""
         self._greenlets.join()
 
-    def _reset_unless_ending(self) -> None:
-        if not self._is_ending:
-            self.reset()
-
-    def _stop_others(self) -> None:
-        # They must not wait for a socket that is closed: gevent would close it later.
+    def _end(self, close: Callable[[_End], None]) -> None:
+        if self._is_ending:
+            return
         self._is_ending = True
         me = getcurrent()
-        while others := [one for one in self._greenlets if one is not me and not one.dead]:
-            killall(others)
+        try:
+            # Nobody must wait for a socket that is closed: gevent would close it later.
+            while others := [one for one in self._greenlets if one is not me and not one.dead]:
+                killall(others)
+        finally:
+            close(self._client)
+            close(self._server)
 
     def _spawn(self, what: str, fn: Callable[..., object], *args: Any) -> Any:
         greenlet = self._greenlets.spawn(fn, *args)
@@ -121,13 +121,13 @@ class Connection:
                 sink.port.sendall(piece)
                 self._passed[direction] += len(piece)
         except ConnectionResetError:
-            self._reset_unless_ending()
+            self.reset()
             return
         except OSError:  # who reads is gone
             pass
         except Exception as error:  # of a fault that is none of ours, or wrong
             self._errors.append(error)
-            self._reset_unless_ending()
+            self.reset()
             return
         source.shutdown(socket.SHUT_RD)
         sink.shutdown(socket.SHUT_WR)
@@ -138,9 +138,7 @@ class Connection:
             joinall(carriers)
         else:
             self._await_hang_ups()
-        self._stop_others()
-        self._client.close()
-        self._server.close()
+        self._end(_End.close)
 
     def _await_hang_ups(self) -> None:
         with epoll() as hang_ups:
