@@ -46,7 +46,8 @@ def as_seconds(name: str, value: Any) -> float | None:
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
     if math.isnan(value) or value < 0:
         raise ValueError(f"{name} cannot be {value!r}: give 0 or more seconds")
-    return None if value > FOREVER else float(value)
+    seconds = float(value)
+    return None if seconds > FOREVER else seconds
 
 
 def timer(loop: Any, length: float) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 import weakref
 
 import gevent
+import gevent.os
 import gevent.socket
 import gevent.threadpool
 import pytest
@@ -24,6 +26,7 @@ from gowork.testing import (
     Deadlock,
     Livelock,
     NotSimulated,
+    ScheduleDiverged,
     Simulation,
     SimulationError,
     simulate,
@@ -202,7 +205,6 @@ def test_the_choices_of_a_run_replay_it(schedule):
     first = simulate(racing, schedule=schedule, seed=5)
     if schedule == "fifo":
         assert first.choices == []
-        return
     again = simulate(racing, schedule="replay", choices=first.choices)
     assert (again.value, again.digest) == (first.value, first.digest)
 
@@ -373,6 +375,26 @@ def test_a_deadlock_names_events_queues_and_what_gowork_waits_with():
     assert "(stuck/recv) waits for a Channel" in report
 
 
+def test_a_deadlock_names_locks_that_are_held_in_objects_and_containers():
+    class Bank:
+        def __init__(self):
+            self.locks = {"anna": RLock(), "bert": RLock()}
+
+        def transfer(self, source, target):
+            with self.locks[source]:
+                gevent.sleep(0)
+                with self.locks[target]:
+                    pass
+
+    def program():
+        bank = Bank()
+        ways = [("anna", "bert"), ("bert", "anna")]
+        gevent.joinall([gevent.spawn(bank.transfer, *way) for way in ways])
+
+    report = deadlocked(program)
+    assert "1:Bank.transfer waits for RLock self.locks['bert'], held by 2:Bank.transfer" in report
+
+
 def test_a_deadlock_is_a_loop_exit_and_the_program_may_go_on_after_it():
     def program():
         try:
@@ -506,6 +528,8 @@ REFUSED = {
     "resolver": lambda: gevent.socket.gethostbyname("somewhere.invalid"),
     "getaddrinfo": lambda: gevent.socket.getaddrinfo("somewhere.invalid", 80),
     "subprocess": lambda: gevent.subprocess.Popen(["true"]),
+    "fork": lambda: os.fork(),
+    "fork_and_watch": lambda: gevent.os.fork_and_watch(),
     "stat": lambda: gevent.get_hub().loop.stat("/"),
 }
 
@@ -568,6 +592,37 @@ def test_a_descriptor_that_is_closed_is_said_to_be():
         return poller.poll(1) == [(descriptor, select.POLLNVAL)]
 
     assert simulate(program).value
+
+
+def test_what_waits_for_the_hub_outside_is_refused():
+    lock = Semaphore(1)
+    with lock:
+        gevent.spawn(lock.acquire).join(0.001)
+    gevent.sleep(0)  # now the lock has waited in the real hub
+    lock.release()
+    outside, other = gevent.socket.socketpair()
+
+    def program(wait):
+        with pytest.raises(SimulationError, match="make it in the program"):
+            wait()
+        gevent.sleep(5)
+
+    with outside, other, lock:
+        assert elapsed(program, lock.acquire) == 5
+        assert elapsed(program, lambda: outside.recv(1)) == 5
+        gevent.spawn(other.sendall, b"x")
+        assert outside.recv(1) == b"x"
+
+
+def test_what_a_simulation_finds_wrong_is_not_lost_in_a_program_that_swallows_errors():
+    def program():
+        try:
+            racing()
+        except Exception:
+            return
+
+    with pytest.raises(ScheduleDiverged):
+        simulate(program, choices=[9])
 
 
 def test_one_simulation_within_another_is_refused_and_the_first_goes_on():

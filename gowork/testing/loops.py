@@ -109,7 +109,8 @@ class Loop(WatcherFactory):
         self._spun = 0  # steps since there was input or the clock moved
         self._still = 0  # steps since the clock moved
         self._still_at = 0.0
-        self._in_a_row = 0  # callbacks chosen since an event was
+        self._called = 0  # callbacks since the events were looked at
+        self._firing: list[Watcher] = []  # those of them that come before other callbacks
         self._first: Watcher | None = None  # of the events, at the last step
         self._passed_over = 0  # how often it was in a row
 
@@ -147,28 +148,41 @@ class Loop(WatcherFactory):
         return called or bool(events)
 
     def _step_by_choice(self) -> bool:
-        """Run one thing of all that are ready; whether there was any."""
+        """Run one thing of all that are ready; whether there was any.
+
+        The first option is what :meth:`_pass_in_order` would run next.
+        """
         ready: Sequence[Callback] = self._ready
-        events: Sequence[Watcher] = self._events()
+        events = self._events()
         if not ready and not events:
             return False
+        if self._firing:
+            due = set(events)
+            self._firing = [event for event in self._firing if event in due]
+        if not self._firing and (not ready or self._called >= CALLBACKS_BEFORE_EVENTS):
+            self._called = 0
+            self._firing = events
+        firing = set(self._firing)
+        first, others = self._firing, [event for event in events if event not in firing]
         if ready and self.trace.steps > ready[0].latest:
-            ready, events = [ready[0]], ()
+            first, ready, others = [], [ready[0]], []
         elif self._passes_over(events):
-            ready, events = (), events[:1]
-        elif events and self._in_a_row >= CALLBACKS_BEFORE_EVENTS:
-            ready = ()
+            first, ready, others = events[:1], [], []
         elif self.settings.legal:
-            ready = [ready[0]] if ready else ()
-        chosen = self._choose(Options(self.trace, ready, events))
-        if chosen < len(ready):
-            self._in_a_row += 1
-            callback = ready[chosen]
-            del self._ready[chosen]
-            self._call(callback)
+            ready = [ready[0]] if ready else []
+        options: Sequence[Callback | Watcher] = [*first, *ready, *others] if events else ready
+        chosen = self._choose(Options(self.trace, options))
+        entry = options[chosen]
+        if isinstance(entry, Callback):
+            self._called += 1
+            del self._ready[chosen - len(first)]
+            self._call(entry)
         else:
-            self._in_a_row = 0
-            self._fire(events[chosen - len(ready)])
+            if entry not in firing:
+                self._called = 0
+                self._firing = events
+            self._firing = [event for event in self._firing if event is not entry]
+            self._fire(entry)
         return True
 
     def _passes_over(self, events: Sequence[Watcher]) -> bool:
@@ -277,7 +291,6 @@ class Loop(WatcherFactory):
         outside = [one for one in self._active["io"] if not one.is_inside]  # type: ignore[attr-defined]
         if not outside:
             return False
-        self.deterministic = False
         if any(has_unsent(one.fd) for one in outside):  # type: ignore[attr-defined]
             patience = max(patience, PATIENCE_UNSENT)
         return bool(self._poller.ready(self._active["io"], patience)) or bool(self._ready)
@@ -306,7 +319,9 @@ class Loop(WatcherFactory):
     def started(self, watcher: Watcher) -> None:
         """*watcher* is active from now on."""
         self.references += watcher.ref
-        self.trace.meet(watcher.callback)
+        self.trace.meet(watcher.callback, watcher.args)
+        if isinstance(watcher, IoWatcher) and not watcher.is_inside:
+            self.deterministic = False
         self._active[watcher.kind][watcher] = None
         if isinstance(watcher, TimerWatcher):
             heapq.heappush(self._timers, (watcher.due, next(self._sequence), watcher))
@@ -344,7 +359,7 @@ class Loop(WatcherFactory):
         if self.is_destroyed:
             raise ValueError("operation on destroyed loop")
         callback = Callback(self, func, args)
-        self.trace.meet(func)
+        self.trace.meet(func, args)
         callback.latest = self.trace.steps + PASSED_OVER + 4 * len(self._ready)
         self._ready.append(callback)
         return callback

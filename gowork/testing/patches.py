@@ -1,20 +1,22 @@
 """What a simulation replaces in its process while it runs, and puts back.
 
 The clocks of module ``time``, and an unpatched ``time.sleep``, tell the virtual time to
-the thread that simulates and the real one to every other. An unpatched thread start is
-refused to that thread. ``gevent.pool`` gets sets that keep their order: a Group kills its
-members in the order of its set, which is that of memory addresses.
+the thread that simulates and the real one to every other. Forks, and unpatched thread
+starts, are refused to that thread. ``gevent.pool`` gets sets that keep their order: a
+Group kills its members in the order of its set, which is that of memory addresses.
 """
 
 from __future__ import annotations
 
 import _thread
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, MutableSet
 from typing import Any
 
+import gevent.os
 import gevent.pool
 from gevent.monkey import is_object_patched
 
@@ -39,6 +41,18 @@ THREAD_STARTS = [
     )
     if hasattr(module, name)
 ]
+
+FORKS = [
+    (module, name)
+    for module in (os, gevent.os)
+    for name in ("fork", "forkpty", "fork_and_watch", "forkpty_and_watch")
+    if hasattr(module, name)
+]
+NO_THREADS = (
+    "a simulation cannot control native threads: patch them with gevent.monkey, use greenlets,"
+    " or do what the thread does before the simulation begins"
+)
+NO_FORKS = "a simulation cannot be in two processes: replace what forks"
 
 _clocks: dict[int, Clock] = {}  # of the threads that simulate
 _originals: list[tuple[Any, str, Any]] = []
@@ -99,7 +113,9 @@ def _install() -> None:
         _replace(time, "sleep", _sleeping)
     if not is_object_patched("threading", "_start_new_thread"):
         for module, name in THREAD_STARTS:
-            _replace(module, name, _refusing)
+            _replace(module, name, _refusing(NO_THREADS))
+    for module, name in FORKS:
+        _replace(module, name, _refusing(NO_FORKS))
     _originals.append((gevent.pool, "set", set))
     gevent.pool.set = OrderedSet  # type: ignore[attr-defined]
 
@@ -141,13 +157,13 @@ def _sleeping(original: Callable[[float], None]) -> Callable[[float], None]:
     return sleep
 
 
-def _refusing(original: Callable[..., Any]) -> Callable[..., Any]:
-    def start(*args: Any, **kwargs: Any) -> Any:
-        if get_ident() not in _clocks:
+def _refusing(why: str) -> Callable[[Any], Any]:
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def start(*args: Any, **kwargs: Any) -> Any:
+            if get_ident() in _clocks:
+                raise NotSimulated(why)
             return original(*args, **kwargs)
-        raise NotSimulated(
-            "a simulation cannot control native threads: patch them with gevent.monkey, use"
-            " greenlets, or do what the thread does before the simulation begins"
-        )
 
-    return start
+        return start
+
+    return make

@@ -35,6 +35,7 @@ GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENE
 
 _simulation = pytest.StashKey[Simulation]()
 _raised = pytest.StashKey[bool]()
+_account = pytest.StashKey[str]()
 
 
 # What pytest is told
@@ -178,6 +179,8 @@ def no_leaks(request: pytest.FixtureRequest, _a_small_heap: None) -> Iterator[No
     with watch() as before:
         yield
         raised = request.node.stash.get(_raised, False)
+        if (simulation := request.node.stash.get(_simulation, None)) is not None:
+            simulation.conclude()  # the looking must not be taken for the program
         if Census().opened_since(before):
             _let_go(str(request.node.path))
         left = left_since(before)
@@ -236,10 +239,12 @@ def pytest_runtest_makereport(
     report = yield
     if report.when != "teardown":
         item.stash[_raised] = call.excinfo is not None
-    simulation = item.stash.get(_simulation, None)
-    if simulation is not None and report.failed:
-        command = f"this test again: {_command(item, simulation.seed)}"
-        report.sections.append(("Simulation", f"{command}\n{simulation.replay_note()}"))
+        if (simulation := item.stash.get(_simulation, None)) is not None:
+            # Now, for later its last steps would be those of no_leaks.
+            command = f"this test again: {_command(item, simulation.seed)}"
+            item.stash[_account] = f"{command}\n{simulation.replay_note()}"
+    if report.failed and _account in item.stash:
+        report.sections.append(("Simulation", item.stash[_account]))
     return report
 
 

@@ -9,10 +9,11 @@ name is looked for among the variables of the waiting code.
 from __future__ import annotations
 
 import gc
+import itertools
 import linecache
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
-from types import BuiltinMethodType, FrameType, MethodType
+from collections.abc import Iterable, Iterator, Sequence
+from types import BuiltinMethodType, FrameType, MethodType, ModuleType
 from typing import Any
 
 from gevent._abstract_linkable import AbstractLinkable
@@ -33,7 +34,7 @@ __all__ = ["who_waits"]
 WAITED_FOR = (AbstractLinkable, SimpleQueue, Queue, GeventChannel, Channel, Event, Watcher)
 GO_BETWEEN = (BuiltinMethodType, MethodType, Waiter, list, deque, dict, Operation, Entry)
 STEPS = 7  # from a greenlet to what it waits for, at most
-SHOWN = 50  # greenlets
+SHOWN = 50  # greenlets, and items of a container that are looked at
 SHOWN_AWAITED = 5
 LIBRARIES = ("gevent.", "gowork.", "greenlet.")
 
@@ -143,15 +144,34 @@ def _named(awaited: Any, frames: list[FrameType]) -> tuple[Any, str]:
 
 
 def _variables(frame: FrameType) -> Iterator[tuple[str, Any]]:
-    """Names and values of a frame: its variables, their attributes, then its globals."""
+    """Names and values of a frame: its variables, what they hold, then its globals."""
     local = list(frame.f_locals.items())
-    yield from local
-    for name, value in local:
-        attributes = getattr(value, "__dict__", None)
-        if isinstance(attributes, dict):
-            yield from ((f"{name}.{attribute}", held) for attribute, held in attributes.items())
     names = frame.f_code.co_names
-    yield from ((name, frame.f_globals[name]) for name in names if name in frame.f_globals)
+    known = [(name, frame.f_globals[name]) for name in names if name in frame.f_globals]
+    for variables in (local, known):
+        yield from variables
+        for name, value in variables:
+            attributes = getattr(value, "__dict__", None)
+            if isinstance(attributes, dict) and not isinstance(value, ModuleType):
+                for attribute, held in attributes.items():
+                    yield f"{name}.{attribute}", held
+                    yield from _items(f"{name}.{attribute}", held)
+            yield from _items(name, value)
+
+
+def _items(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, held in itertools.islice(items, SHOWN):
+        yield f"{name}[{_short(key)}]", held
+
+
+def _short(key: Any) -> str:
+    """A key as the program may have written it; others would show an address."""
+    return repr(key) if isinstance(key, str | int | bytes | tuple) else "..."
 
 
 def _frames_of(one: greenlet) -> Iterator[FrameType]:

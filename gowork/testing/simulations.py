@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import gevent
 from gevent._hub_local import get_hub_if_exists, set_hub
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from gowork.testing.clocks import Clock
-from gowork.testing.errors import Deadlock, Livelock
+from gowork.testing.errors import Deadlock, Livelock, SimulationError
 from gowork.testing.hubs import SimulatedHub
 from gowork.testing.loops import Loop, Settings
 from gowork.testing.patches import replaced
@@ -89,6 +89,7 @@ class Simulation:
         self._settings = Settings(late, cost, legal, spin_limit)
         self._on_spin = on_spin
         self._end: float | None = None
+        self._failure: BaseException | None = None
         self._stack = ExitStack()
 
     # What it says
@@ -160,6 +161,9 @@ class Simulation:
         )
         outer: Any = get_hub_if_exists()
         self._stack.callback(set_hub, outer)
+        if outer is not None:
+            outer.switch = _refuse_to_wait_outside
+            self._stack.callback(delattr, outer, "switch")
         self._hub = SimulatedHub(self._loop)
         self._stack.callback(self._hub.destroy)
         self._stack.callback(self._loop.destroy)
@@ -177,11 +181,21 @@ class Simulation:
             watched = [self._trace.label_of(one) for one in self._loop.left()]
             alive = self._alive()
             self.left = [f"greenlet {self._trace.name_of(one)}" for one in alive] + watched
-            self._end = self.now
+            self.conclude()
             if alive:
                 self._clean_up()
+        if error is None and self._failure is not None:  # the program has swallowed it
+            error = self._failure
+            error.add_note(self.replay_note())
+            raise error
         if error is not None:
             error.add_note(self.replay_note())
+
+    def conclude(self) -> None:
+        """Record no more: what follows is in gevent's order, and no part of the program."""
+        if self._end is None:
+            self._end = self.now
+            self._loop.conclude(CLEANING_SPIN)
 
     def replay_note(self) -> str:
         """How to have the same run again, and how it ended."""
@@ -211,8 +225,6 @@ class Simulation:
 
     def _clean_up(self) -> None:
         """Make an end of what the program left running, so that its clean-ups run here."""
-        # The record is complete: what follows is in gevent's order and not part of it.
-        self._loop.conclude(CLEANING_SPIN)
         for _ in range(CLEANINGS):
             for one in self._alive():
                 self._loop.run_callback(one.throw, GreenletExit)
@@ -227,6 +239,8 @@ class Simulation:
 
     def _fail(self, error: BaseException) -> None:
         """Raise *error* in the main greenlet, from wherever."""
+        if not isinstance(error, Deadlock):  # of which a program may make something, as gevent does
+            self._failure = self._failure or error
         if getcurrent() is self._main:
             raise error
         self._main.throw(error)
@@ -273,6 +287,13 @@ def simulate(fn: Callable[..., Any], *args: Any, **settings: Any) -> Simulation:
     with Simulation(**settings) as simulation:
         simulation.value = fn(*args)
     return simulation
+
+
+def _refuse_to_wait_outside() -> NoReturn:
+    raise SimulationError(
+        "this would wait for the hub outside of the simulation, where it was made or has waited"
+        " before (a socket, or a lock or an event of a module): make it in the program"
+    )
 
 
 def _is_suspended(one: greenlet) -> bool:

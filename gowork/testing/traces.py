@@ -41,18 +41,19 @@ class Trace:
 
     def add(self, now: float, entry: Any) -> None:
         """Record that a callback or watcher runs now."""
-        step = Step(now, self.label_of(entry))
+        # Not the label that a schedule may have read before: who waits may have changed.
+        step = Step(now, self._label(entry, self.name_of))
         if self.is_closed:
             return
         self.steps += 1
         self.last.append(step)
         self._hash.update(f"{step.time!r} {step.what}\n".encode())
 
-    def meet(self, callback: Any) -> None:
-        """Number the greenlet that *callback* switches to: they count as they are queued."""
-        about = greenlet_of(callback)
-        if about is not None:
-            self.name_of(about)
+    def meet(self, callback: Any, args: tuple[Any, ...] | None) -> None:
+        """Number the greenlets that a step is about: they count as they are queued."""
+        for one in (greenlet_of(callback), *(args or ())):
+            if isinstance(one, greenlet):
+                self.name_of(one)
 
     @property
     def digest(self) -> str:
@@ -64,17 +65,26 @@ class Trace:
         return sorted(self._names, key=lambda one: int(self._names[one].partition(":")[0]))
 
     def label_of(self, entry: Any) -> str:
-        """What to call the step that a callback or watcher, which was started, will be."""
-        label: str | None = entry.label
-        if label is None:
-            about = greenlet_of(entry.callback)
-            if about is not None:
-                text = self.name_of(about)
-            else:
-                named = [self.name_of(arg) for arg in entry.args or () if isinstance(arg, greenlet)]
-                text = name_of_function(entry.callback) + (f"({', '.join(named)})" if named else "")
-            label = entry.label = f"{entry.kind} {text}" if entry.kind else text
+        """What a callback or watcher is about, as an option for a schedule."""
+        if entry.label is None:
+            entry.label = self._label(entry, self._known_name_of)
+        label: str = entry.label
         return label
+
+    def _label(self, entry: Any, name_of: Callable[[greenlet], str]) -> str:
+        about = greenlet_of(entry.callback)
+        if about is not None:
+            text = name_of(about)
+        else:
+            named = [name_of(arg) for arg in entry.args or () if isinstance(arg, greenlet)]
+            text = name_of_function(entry.callback) + (f"({', '.join(named)})" if named else "")
+        return f"{entry.kind} {text}" if entry.kind else text
+
+    def _known_name_of(self, one: greenlet) -> str:
+        # A greenlet must not get its number because somebody looks.
+        if one in self._names or one is self._main or isinstance(one, Hub):
+            return self.name_of(one)
+        return name_of_function(_body_of(one))
 
     def name_of(self, one: greenlet) -> str:
         """*number:function* of a greenlet, its number given at the first question."""
@@ -85,9 +95,12 @@ class Trace:
         name = self._names.get(one)
         if name is None:
             self._count += 1
-            body = getattr(one, "_run", None) or getattr(one, "run", None) or one
-            name = self._names[one] = f"{self._count}:{name_of_function(body)}"
+            name = self._names[one] = f"{self._count}:{name_of_function(_body_of(one))}"
         return name
+
+
+def _body_of(one: Any) -> Any:
+    return getattr(one, "_run", None) or getattr(one, "run", None) or one
 
 
 def greenlet_of(callback: Callable[..., Any]) -> greenlet | None:
