@@ -157,6 +157,18 @@ def test_clean({order.format(fixture)}): gevent.spawn_later(1000, print).join()
     result.stdout.fnmatch_lines(["this test again: pytest *test_guilty*"])
 
 
+def test_the_last_steps_that_are_shown_are_those_of_the_test(suite):
+    result = suite.run(
+        """
+def test_guilty(virtual_time, no_leaks):
+    gevent.spawn_later(1000, print)
+    gevent.sleep(5)
+"""
+    )
+    result.stdout.fnmatch_lines(["*in 5 virtual seconds*"])
+    assert result.stdout.str().count("timer main") == 1
+
+
 def test_for_a_whole_suite_it_is_in_the_simulation_too(suite):
     result = suite.run(
         """
