@@ -119,8 +119,10 @@ class _Heap:
                 yield entry, what
 
     def _arm(self) -> None:
-        """Wait for the head of the heap, or put the timer away when there is none."""
+        """Wait for the first live entry, or put the timer away when there is none."""
         self._disarm()
+        while self._entries and self._entries[0][2] is None:
+            heapq.heappop(self._entries)
         if self._entries:
             self._armed_for = self._entries[0][0]
             length = self._armed_for - time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from types import SimpleNamespace
 
 import gevent
@@ -12,6 +13,7 @@ from makers import passes
 
 from gowork import clocks
 from gowork.clocks import Alarm, IdleClock, as_seconds, idle_clock
+from gowork.testing import simulate
 from gowork.testing.leaks import Census
 
 
@@ -314,3 +316,18 @@ def test_early_wakes_do_not_pile_up(loop):
 
 def test_each_hub_has_one_idle_clock():
     assert idle_clock() is idle_clock() is gevent.get_hub().gowork_idle_clock
+
+
+def test_no_timer_stays_armed_for_a_pause_that_was_given_up():
+    def program():
+        clock = idle_clock()
+        short = gevent.spawn(clock.pause, Waiter(), 1)
+        long = gevent.spawn(clock.pause, Waiter(), 1000)
+        given_up = gevent.spawn(clock.pause, Waiter(), 500)
+        gevent.sleep(0.5)
+        long.kill()
+        given_up.kill()
+        short.join()
+        return gevent.wait() and time.monotonic()
+
+    assert simulate(program).value == 1

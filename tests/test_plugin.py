@@ -457,3 +457,38 @@ def test_at_run_time(request): assert request.getfixturevalue("simulation").now 
 """
     )
     result.assert_outcomes(passed=11)
+
+
+# Greenlets that fail
+
+FAILING = """
+def test_it({fixture}):
+    gevent.spawn(int, "no number").join()
+    {then}
+"""
+
+
+@pytest.mark.parametrize("fixture", ["virtual_time", "simulation"])
+def test_a_greenlet_that_fails_in_a_test_that_does_not_is_a_warning_that_names_both(suite, fixture):
+    program = FAILING.format(fixture=fixture, then="")
+    result = suite.run(program, "--simulation-seeds=1", "-W", "default")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*GreenletFailed: 1 greenlets failed in test_it*", "*no number*"])
+    result = suite.run(program, "--simulation-seeds=1")
+    result.assert_outcomes(passed=1, errors=1)
+
+
+def test_a_greenlet_that_should_fail_can_be_said_to(suite):
+    then = "assert len(virtual_time.hub_errors) == 1; virtual_time.hub_errors.clear()"
+    result = suite.run(FAILING.format(fixture="virtual_time", then=then))
+    result.assert_outcomes(passed=1)
+
+
+def test_a_marker_that_is_wrong_is_told_with_the_name_of_the_test(suite):
+    result = suite.run(
+        """
+@pytest.mark.simulation(seeds=0)
+def test_it(simulation): pass
+"""
+    )
+    result.stdout.fnmatch_lines(["*test_it: the marker simulation needs seeds*"])

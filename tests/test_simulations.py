@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import gc
 import importlib
 import os
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import gevent
 import gevent.os
@@ -84,6 +86,39 @@ def test_all_clocks_of_the_module_time_tell_the_same():
     assert set(simulate(program).value) == {1.5}
 
 
+def test_the_calendar_is_that_of_the_virtual_clock():
+    def program():
+        gevent.sleep(2)
+        return (
+            calendar.timegm(time.gmtime()),
+            calendar.timegm(time.gmtime(None)),
+            time.mktime(time.localtime()),
+            time.mktime(time.strptime(time.ctime())),
+            time.mktime(time.strptime(time.asctime())),
+            time.mktime(time.strptime(time.strftime("%c"), "%c")),
+        )
+
+    assert set(simulate(program).value) == {1_000_000_002}
+    assert simulate(time.gmtime, 0).value.tm_year == 1970
+    assert simulate(time.strftime, "%Y", (2020,) + (1,) * 8).value == "2020"
+    assert time.gmtime().tm_year > 2020
+
+
+def test_a_thread_that_is_a_greenlet_may_be_left_running(monkeypatch):
+    said = []
+    monkeypatch.setattr("threading.excepthook", said.append)
+
+    def thread():  # as a monkey-patched one ends
+        try:
+            gevent.sleep(99)
+        except BaseException as error:
+            threading.excepthook(SimpleNamespace(exc_type=type(error)))
+        threading.excepthook(SimpleNamespace(exc_type=LookupError))
+
+    assert len(simulate(gevent.spawn, thread).left) == 2
+    assert [args.exc_type for args in said] == [LookupError]
+
+
 def test_the_real_clock_is_back_when_it_is_over_however_it_ends():
     before = time.time, time.monotonic, time.sleep
     with pytest.raises(LookupError), Simulation():
@@ -121,15 +156,14 @@ def test_a_busy_wait_ends_though_nobody_moves_the_clock():
     assert 5 <= elapsed(program) < 5.1
 
 
-@pytest.mark.skipif(monkey.is_module_patched("time"), reason="time.sleep is gevent's there")
-def test_an_unpatched_sleep_blocks_everybody_as_it_really_does():
+def test_an_unpatched_sleep_blocks_everybody_as_it_really_does_and_a_patched_one_does_not():
     def program():
         meanwhile = gevent.spawn(time.monotonic)
         time.sleep(7)
         meanwhile.join()
         return meanwhile.value
 
-    assert simulate(program).value == 7
+    assert simulate(program).value == (0 if monkey.is_module_patched("time") else 7)
 
 
 WAITS = {
@@ -375,6 +409,15 @@ def test_a_deadlock_names_events_queues_and_what_gowork_waits_with():
     assert "(stuck/recv) waits for a Channel" in report
 
 
+def test_a_deadlock_names_a_lock_that_the_main_greenlet_waits_for():
+    def program():
+        lock = Semaphore()
+        lock.acquire()
+        lock.acquire()
+
+    assert "main waits for Semaphore lock" in deadlocked(program)
+
+
 def test_a_deadlock_names_locks_that_are_held_in_objects_and_containers():
     class Bank:
         def __init__(self):
@@ -542,11 +585,19 @@ def test_what_cannot_be_simulated_is_refused_with_advice(name):
         simulate(REFUSED[name])
 
 
-@pytest.mark.skipif(monkey.is_module_patched("threading"), reason="a Thread is a greenlet there")
-def test_native_threads_are_refused():
-    with pytest.raises(NotSimulated, match="native threads"):
-        simulate(lambda: threading.Thread(target=int).start())
-    assert threading.active_count() == 1
+def test_native_threads_are_refused_and_patched_ones_are_greenlets():
+    def program():
+        thread = threading.Thread(target=time.sleep, args=(3,))
+        thread.start()
+        thread.join()
+        return time.monotonic()
+
+    if monkey.is_module_patched("threading"):
+        assert simulate(program).value == 3
+    else:
+        with pytest.raises(NotSimulated, match="native threads"):
+            simulate(program)
+        assert threading.active_count() == 1
 
 
 def test_addresses_that_need_no_asking_are_resolved():

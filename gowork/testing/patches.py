@@ -109,6 +109,10 @@ def _install() -> None:
         _replace(time, f"{name}_ns", _telling(lambda now: round(now * NANOSECONDS)))
     _replace(time, "time", _telling(lambda now: EPOCH + now))
     _replace(time, "time_ns", _telling(lambda now: round((EPOCH + now) * NANOSECONDS)))
+    for name in ("localtime", "gmtime", "ctime"):
+        _replace(time, name, _of_now(0, lambda: time.time()))
+    _replace(time, "asctime", _of_now(0, lambda: time.localtime()))
+    _replace(time, "strftime", _of_now(1, lambda: time.localtime()))
     if not is_object_patched("time", "sleep"):
         _replace(time, "sleep", _sleeping)
     if not is_object_patched("threading", "_start_new_thread"):
@@ -142,6 +146,20 @@ def _telling(as_told: Callable[[float], Any]) -> Callable[[Any], Any]:
             return original() if clock is None else as_told(clock.read())
 
         return read
+
+    return make
+
+
+def _of_now(position: int, now: Callable[[], Any]) -> Callable[[Any], Any]:
+    """For functions that take the time at *position*, and the present one where it is left out."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def function(*args: Any) -> Any:
+            if get_ident() in _clocks and (len(args) == position or args[position:] == (None,)):
+                args = (*args[:position], now())
+            return original(*args)
+
+        return function
 
     return make
 

@@ -16,6 +16,8 @@ import logging
 import os
 import shlex
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from types import FrameType, TracebackType
@@ -26,7 +28,7 @@ import pytest
 from gowork.testing import Schedule, Simulation
 from gowork.testing.leaks import Census, left_since, sweep, watch
 
-__all__ = ["no_leaks", "simulation", "virtual_time"]
+__all__ = ["GreenletFailed", "no_leaks", "simulation", "virtual_time"]
 
 SEEDS = 10
 SHOWN = 10  # of the things that are left behind
@@ -36,6 +38,10 @@ GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENE
 _simulation = pytest.StashKey[Simulation]()
 _raised = pytest.StashKey[bool]()
 _account = pytest.StashKey[str]()
+
+
+class GreenletFailed(pytest.PytestWarning):
+    """Greenlets of a test failed, and the test did not."""
 
 
 # What pytest is told
@@ -77,6 +83,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    try:
+        _parametrize(metafunc)
+    except pytest.fail.Exception as refused:
+        pytest.fail(f"{metafunc.definition.nodeid}: {refused.msg}", pytrace=False)
+
+
+def _parametrize(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("simulation")
     if _is_simulated(metafunc):
         seeds = _seeds(marker, metafunc.config)
@@ -164,6 +177,15 @@ def _simulated(request: pytest.FixtureRequest, simulation: Simulation) -> Iterat
     with simulation:
         request.node.stash[_simulation] = simulation
         yield simulation
+    if simulation.hub_errors and not request.node.stash.get(_raised, False):
+        told = "".join(traceback.format_exception(simulation.hub_errors[0]))
+        warnings.warn(
+            GreenletFailed(
+                f"{len(simulation.hub_errors)} greenlets failed in {request.node.name}, the first"
+                f" with\n{told}If they should, clear the hub_errors of the simulation"
+            ),
+            stacklevel=1,
+        )
 
 
 @pytest.fixture

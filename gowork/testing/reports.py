@@ -27,13 +27,33 @@ from gowork.channels import Channel
 from gowork.events import Event
 from gowork.operations import Entry, Operation
 from gowork.testing.traces import Trace
-from gowork.testing.watchers import IoWatcher, Watcher
+from gowork.testing.watchers import AsyncWatcher, IoWatcher, TimerWatcher
 
 __all__ = ["who_waits"]
 
-WAITED_FOR = (AbstractLinkable, SimpleQueue, Queue, GeventChannel, Channel, Event, Watcher)
-GO_BETWEEN = (BuiltinMethodType, MethodType, Waiter, list, deque, dict, Operation, Entry)
-STEPS = 7  # from a greenlet to what it waits for, at most
+WAITED_FOR = (
+    AbstractLinkable,
+    SimpleQueue,
+    Queue,
+    GeventChannel,
+    Channel,
+    Event,
+    TimerWatcher,
+    IoWatcher,
+)
+GO_BETWEEN = (
+    BuiltinMethodType,
+    MethodType,
+    Waiter,
+    list,
+    deque,
+    dict,
+    Operation,
+    Entry,
+    AsyncWatcher,
+)
+WAKING = ("switch", "switch_args", "_on_expiration", "send_ignoring_arg")
+STEPS = 9  # from a greenlet to what it waits for, at most
 SHOWN = 50  # greenlets, and items of a container that are looked at
 SHOWN_AWAITED = 5
 LIBRARIES = ("gevent.", "gowork.", "greenlet.")
@@ -115,7 +135,7 @@ def _leads_on(referrer: Any) -> bool:
     if isinstance(referrer, dict) and not isinstance(referrer, OrderedDict):
         return "__name__" not in referrer and "__builtins__" not in referrer
     if isinstance(referrer, BuiltinMethodType | MethodType):
-        return referrer.__name__ in ("switch", "_on_expiration", "switch_args")
+        return referrer.__name__ in WAKING
     return True
 
 
@@ -124,8 +144,8 @@ def _describe(awaited: Any, frames: list[FrameType], trace: Trace) -> str:
         return f"the end of {trace.name_of(awaited)}{_given_name(awaited)}"
     if isinstance(awaited, IoWatcher):
         return f"descriptor {awaited.fd}"
-    if isinstance(awaited, Watcher):
-        return f"a {awaited.kind} watcher"
+    if isinstance(awaited, TimerWatcher):
+        return "a timer"
     awaited, name = _named(awaited, frames)
     kind = type(awaited).__name__
     holder = getattr(awaited, "_owner", None) if isinstance(awaited, RLock) else None

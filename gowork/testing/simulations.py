@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -178,12 +179,15 @@ class Simulation:
     ) -> None:
         with self._stack:
             # The labels first: they make greenlets known that have not begun.
-            watched = [self._trace.label_of(one) for one in self._loop.left()]
+            left = [(one, self._trace.label_of(one)) for one in self._loop.left()]
             alive = self._alive()
-            self.left = [f"greenlet {self._trace.name_of(one)}" for one in alive] + watched
             self.conclude()
-            if alive:
+            if left or alive:
                 self._clean_up()
+            # A descriptor of which gevent puts off the closing is not left open.
+            left = [(one, label) for one, label in left if one.kind != "check" or one.callback]
+            self.left = [f"greenlet {self._trace.name_of(one)}" for one in alive]
+            self.left += [label for _, label in left]
         if error is None and self._failure is not None:  # the program has swallowed it
             error = self._failure
             error.add_note(self.replay_note())
@@ -225,6 +229,7 @@ class Simulation:
 
     def _clean_up(self) -> None:
         """Make an end of what the program left running, so that its clean-ups run here."""
+        self._stack.enter_context(_quiet_threads())
         for _ in range(CLEANINGS):
             for one in self._alive():
                 self._loop.run_callback(one.throw, GreenletExit)
@@ -287,6 +292,22 @@ def simulate(fn: Callable[..., Any], *args: Any, **settings: Any) -> Simulation:
     with Simulation(**settings) as simulation:
         simulation.value = fn(*args)
     return simulation
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """Let the end of a greenlet that is a monkey-patched thread be no error of the thread."""
+    original = threading.excepthook
+
+    def excepthook(args: Any) -> Any:
+        if not issubclass(args.exc_type, GreenletExit):
+            original(args)
+
+    threading.excepthook = excepthook
+    try:
+        yield
+    finally:
+        threading.excepthook = original
 
 
 def _refuse_to_wait_outside() -> NoReturn:
