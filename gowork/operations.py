@@ -19,7 +19,8 @@ from __future__ import annotations
 import math
 import random
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gevent import get_hub
@@ -30,7 +31,7 @@ from gowork.clocks import start_timer
 if TYPE_CHECKING:
     from gowork.channels import Channel
 
-__all__ = ["Case", "Entry", "Item", "Operation", "Queue", "seed", "spare"]
+__all__ = ["Case", "Entry", "Item", "Operation", "Queue", "seed", "seeded", "spare"]
 
 _random = random.Random()
 
@@ -38,6 +39,17 @@ _random = random.Random()
 def seed(value: int | None = None) -> None:
     """Make the choices of :func:`select` repeatable; None makes them random again."""
     _random.seed(value)
+
+
+@contextmanager
+def seeded(value: int) -> Iterator[None]:
+    """Within the block the choices of :func:`select` are those that follow from *value*."""
+    state = _random.getstate()
+    _random.seed(value)
+    try:
+        yield
+    finally:
+        _random.setstate(state)
 
 
 class Case(NamedTuple):

@@ -56,6 +56,7 @@ FLOORS = {
     "gowork.testing.options": 5.2,
     "gowork.testing.reports": 5.2,
     "gowork.testing.strategies": 5.2,
+    "gowork.testing.timers": 5.2,
     "gowork.testing.hubs": 5.4,
     "gowork.testing.simulations": 5.5,
     "gowork.testing.explorations": 5.6,

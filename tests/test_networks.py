@@ -421,7 +421,7 @@ def test_whenever_it_is_closed_no_handler_socket_stays_open(seed):
     [lambda it: Network(it), lambda it: Network().pair(it), lambda it: Network().connect(0, it)],
 )
 def test_only_faults_are_faults(use):
-    with pytest.raises(TypeError, match=r"0\.2 is no fault: make one by latency\(\)"):
+    with pytest.raises(TypeError, match=r"0\.2 is no fault: make them by latency\(\)"):
         use(0.2)
 
 

@@ -121,6 +121,16 @@ def test_watchers_without_a_reference_are_not_what_a_program_leaves():
     assert simulate(program).left == ["timer int"]
 
 
+def test_timers_that_were_stopped_do_not_pile_up():
+    def program():
+        for _ in range(2000):
+            with Timeout(3600):
+                gevent.sleep(0.001)
+        return len(loop()._timers._heap)
+
+    assert simulate(program).value < 500
+
+
 def test_prepare_check_and_idle_watchers_run_in_each_pass():
     def program():
         ran = []

@@ -24,10 +24,13 @@ from gevent.lock import RLock, Semaphore
 from gevent.queue import Queue
 from gevent.server import StreamServer
 
+from gowork import Channel, Job
+from gowork import select as select_channels
 from gowork.testing import (
     Deadlock,
     Livelock,
     NotSimulated,
+    Random,
     ScheduleDiverged,
     Simulation,
     SimulationError,
@@ -396,8 +399,6 @@ def deadlocked(wait):
 
 
 def test_a_deadlock_names_events_queues_and_what_gowork_waits_with():
-    from gowork import Channel, Job
-
     event, queue, channel = Event(), Queue(), Channel()
     assert "Event event" in deadlocked(lambda: event.wait())
     assert "Queue queue" in deadlocked(lambda: queue.get())
@@ -436,6 +437,17 @@ def test_a_deadlock_names_locks_that_are_held_in_objects_and_containers():
 
     report = deadlocked(program)
     assert "1:Bank.transfer waits for RLock self.locks['bert'], held by 2:Bank.transfer" in report
+
+
+@pytest.mark.deadline(20)
+def test_the_report_of_a_deadlock_of_hundreds_of_greenlets_takes_no_minute():
+    def program():
+        lock = Semaphore(0)
+        gevent.joinall([gevent.spawn(lock.acquire) for _ in range(500)])
+
+    report = deadlocked(program)
+    assert "the end of 5:Semaphore.acquire, 495 more" in report
+    assert "... and 451 more" in report
 
 
 def test_a_deadlock_is_a_loop_exit_and_the_program_may_go_on_after_it():
@@ -750,6 +762,75 @@ def test_a_real_server_on_loopback_works_in_virtual_time_and_is_said_not_to_be_d
     assert ended.value == [b"HELLO"] * 5
     assert 30 <= ended.now < 31
     assert not ended.deterministic
+
+
+# What was there before
+
+
+def test_a_queue_of_the_module_is_refused_rather_than_left_asleep():
+    queue = Queue()
+
+    def program():
+        waiting = gevent.spawn(queue.get, timeout=5)
+        gevent.sleep(1)
+        with pytest.raises(SimulationError, match="make it in the program"):
+            queue.put(1)
+        waiting.kill()
+
+    simulate(program)
+    assert queue.get() == 1  # outside it is as good as ever
+
+
+def test_a_program_may_monkey_patch_the_clock_and_keeps_what_it_patched():
+    original = time.time
+
+    def own():
+        return 5.0
+
+    def program():
+        time.time = own
+        return time.monotonic()
+
+    try:
+        assert simulate(program).value == 0
+        assert time.time is own
+    finally:
+        time.time = original
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_a_sleep_of_no_possible_length_is_the_error_that_it_is_outside(seconds):
+    if monkey.is_module_patched("time"):
+        seconds = -1  # gevent's own takes the others
+
+    def program():
+        with pytest.raises((ValueError, OverflowError)):
+            time.sleep(seconds) or (monkey.is_module_patched("time") and int("x"))
+        return time.monotonic()
+
+    assert simulate(program).value == 0
+
+
+def test_a_simulation_is_run_once_and_so_is_a_schedule():
+    with Simulation() as simulation:
+        pass
+    with pytest.raises(SimulationError, match="once"), simulation:
+        pass
+    schedule = Random(1)
+    simulate(racing, schedule=schedule)
+    with pytest.raises(SimulationError, match="once"):
+        simulate(racing, schedule=schedule)
+
+
+def test_the_dice_of_select_are_those_of_the_seed():
+    def program():
+        one, other = Channel(10), Channel(10)
+        for number in range(10):
+            one.send(number), other.send(-number)
+        return [select_channels([one.receiving(), other.receiving()])[0] for _ in range(10)]
+
+    assert len({tuple(simulate(program, seed=3).value) for _ in range(5)}) == 1
+    assert len({tuple(simulate(program, seed=seed).value) for seed in range(5)}) > 1
 
 
 # What is left

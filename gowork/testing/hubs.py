@@ -1,17 +1,22 @@
-"""The hub of a simulation: gevent's, without threads, with a memory for errors."""
+"""The hub of a simulation, without threads and with a memory for errors; and that outside."""
 
 from __future__ import annotations
 
 import _socket
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from gevent.hub import Hub
 
-from gowork.testing.errors import NotSimulated
+from gowork.testing.errors import NotSimulated, SimulationError
 from gowork.testing.loops import Loop
+from gowork.threads import get_ident
 
-__all__ = ["SimulatedHub"]
+__all__ = ["SimulatedHub", "out_of_reach"]
 
+
+RUNS_LATER = ("run_callback", "timer", "io", "async_", "idle", "prepare", "check", "signal")
 
 _GeventHub: Any = Hub  # with what its type stubs leave out
 
@@ -47,6 +52,38 @@ class SimulatedHub(_GeventHub):  # type: ignore[misc]
 
     threadpool = property(_get_threadpool, _GeventHub._set_threadpool, _GeventHub._del_threadpool)
     resolver = property(_get_resolver, _GeventHub._set_resolver, _GeventHub._del_resolver)
+
+
+class _OutsideLoop:
+    """The loop of the hub outside: not for the thread that simulates, but for its watchers."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._thread = get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in RUNS_LATER and get_ident() == self._thread:
+            _refuse_to_wait_outside()
+        return getattr(self._loop, name)
+
+
+@contextmanager
+def out_of_reach(hub: Any) -> Iterator[None]:
+    """Refuse to this thread what would wait for *hub*, which does not run meanwhile."""
+    loop = hub.loop
+    hub.switch, hub.loop = _refuse_to_wait_outside, _OutsideLoop(loop)
+    try:
+        yield
+    finally:
+        del hub.switch
+        hub.loop = loop
+
+
+def _refuse_to_wait_outside() -> NoReturn:
+    raise SimulationError(
+        "this would wait for the hub outside of the simulation, where it was made or has waited"
+        " before (a queue, a socket, or a lock or an event of a module): make it in the program"
+    )
 
 
 class _Resolver:

@@ -15,8 +15,6 @@ way: it gives them a moment of real time before it moves the clock.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 import sys
 import traceback
@@ -34,6 +32,7 @@ from gowork.testing.descriptors import Poller, has_unsent
 from gowork.testing.factories import WatcherFactory
 from gowork.testing.options import Options
 from gowork.testing.schedules import Fifo, Schedule
+from gowork.testing.timers import Timers
 from gowork.testing.traces import Trace
 from gowork.testing.watchers import AsyncWatcher, Callback, IoWatcher, TimerWatcher, Watcher
 
@@ -102,9 +101,8 @@ class Loop(WatcherFactory):
         self._active: dict[str, dict[Watcher, None]] = {
             kind: {} for kind in ("timer", "io", "async", "signal", "idle", "prepare", "check")
         }
-        self._timers: list[tuple[float, int, TimerWatcher]] = []  # a heap; may hold stopped ones
+        self._timers = Timers()
         self._due: dict[Watcher, None] = {}  # timers that are
-        self._sequence = itertools.count()
         self._poller = Poller()
         self._spun = 0  # steps since there was input or the clock moved
         self._still = 0  # steps since the clock moved
@@ -262,11 +260,8 @@ class Loop(WatcherFactory):
 
     def _events(self) -> list[Watcher]:
         """The watchers that could fire now: timers first, but the higher priorities before."""
-        timers, now = self._timers, self.clock.now
-        while timers and timers[0][0] <= now:
-            due, _, timer = heapq.heappop(timers)
-            if timer.active and timer.due == due:
-                self._due[timer] = None
+        for timer in self._timers.take_due(self.clock.now):
+            self._due[timer] = None
         events = [*self._due]
         if self._active["io"]:
             events += self._poller.ready(self._active["io"])
@@ -297,13 +292,7 @@ class Loop(WatcherFactory):
 
     def next_time(self) -> float:
         """When the next timer is due that is not due yet, infinity if there is none."""
-        timers, now = self._timers, self.clock.now
-        while timers and not (timers[0][2].active and timers[0][2].due == timers[0][0]):
-            heapq.heappop(timers)
-        if not timers or timers[0][0] > now:
-            return timers[0][0] if timers else math.inf
-        later = (due for due, _, timer in timers if due > now and timer.active and timer.due == due)
-        return min(later, default=math.inf)
+        return self._timers.next_time(self.clock.now)
 
     def _jump(self) -> bool:
         """Move the clock to the next timer, if there is one."""
@@ -324,7 +313,7 @@ class Loop(WatcherFactory):
             self.deterministic = False
         self._active[watcher.kind][watcher] = None
         if isinstance(watcher, TimerWatcher):
-            heapq.heappush(self._timers, (watcher.due, next(self._sequence), watcher))
+            self._timers.add(watcher, len(self._active["timer"]))
 
     def stopped(self, watcher: Watcher) -> None:
         """*watcher* is active no more."""

@@ -261,7 +261,10 @@ class Listener:
 def _checked(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
     for fault in faults:
         if not isinstance(fault, Fault):
-            raise TypeError(f"{fault!r} is no fault: make one by latency(), slicer() and the like")
+            raise TypeError(
+                f"{fault!r} is no fault: make them by latency(), slicer() and the like, and pass"
+                " them one by one"
+            )
     return faults
 
 

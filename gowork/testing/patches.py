@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import math
 import os
 import threading
 import time
@@ -55,7 +56,7 @@ NO_THREADS = (
 NO_FORKS = "a simulation cannot be in two processes: replace what forks"
 
 _clocks: dict[int, Clock] = {}  # of the threads that simulate
-_originals: list[tuple[Any, str, Any]] = []
+_replaced: list[tuple[Any, str, Any, Any]] = []
 
 
 class OrderedSet(MutableSet[Any]):
@@ -120,23 +121,22 @@ def _install() -> None:
             _replace(module, name, _refusing(NO_THREADS))
     for module, name in FORKS:
         _replace(module, name, _refusing(NO_FORKS))
-    _originals.append((gevent.pool, "set", set))
     gevent.pool.set = OrderedSet  # type: ignore[attr-defined]
 
 
 def _remove() -> None:
-    while _originals:
-        module, name, original = _originals.pop()
-        if original is set:
-            del module.set
-        else:
+    del gevent.pool.set  # type: ignore[attr-defined]
+    while _replaced:
+        module, name, original, ours = _replaced.pop()
+        if getattr(module, name) is ours:  # else the program has patched it meanwhile
             setattr(module, name, original)
 
 
 def _replace(module: Any, name: str, make: Callable[[Any], Any]) -> None:
     original = getattr(module, name)
-    _originals.append((module, name, original))
-    setattr(module, name, make(original))
+    ours = make(original)
+    _replaced.append((module, name, original, ours))
+    setattr(module, name, ours)
 
 
 def _telling(as_told: Callable[[float], Any]) -> Callable[[Any], Any]:
@@ -167,7 +167,7 @@ def _of_now(position: int, now: Callable[[], Any]) -> Callable[[Any], Any]:
 def _sleeping(original: Callable[[float], None]) -> Callable[[float], None]:
     def sleep(seconds: float) -> None:
         clock = _clocks.get(get_ident())
-        if clock is None or seconds < 0:
+        if clock is None or not 0 <= seconds < math.inf:
             original(seconds)
         else:  # it blocks the thread, and all greenlets with it, as the real one does
             clock.advance(seconds)

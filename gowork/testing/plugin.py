@@ -111,6 +111,8 @@ def _seeds(marker: pytest.Mark | None, config: pytest.Config) -> list[int | None
         marker = pytest.mark.simulation().mark
     if marker.args:
         _refuse(f"takes keywords only, not {', '.join(map(repr, marker.args))}")
+    if "seed" in marker.kwargs:
+        _refuse(f"takes seeds, as in seeds=[{marker.kwargs['seed']!r}], not seed")
     seeds = marker.kwargs.get("seeds")
     if "choices" in marker.kwargs or marker.kwargs.get("schedule") in UNSEEDED:
         if seeds is not None:

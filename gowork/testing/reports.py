@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import BuiltinMethodType, FrameType, MethodType, ModuleType
 from typing import Any
 
+from gevent import Greenlet
 from gevent._abstract_linkable import AbstractLinkable
 from gevent.hub import Waiter
 from gevent.lock import RLock
@@ -56,14 +57,14 @@ WAKING = ("switch", "switch_args", "_on_expiration", "send_ignoring_arg")
 STEPS = 9  # from a greenlet to what it waits for, at most
 SHOWN = 50  # greenlets, and items of a container that are looked at
 SHOWN_AWAITED = 5
-LIBRARIES = ("gevent.", "gowork.", "greenlet.")
+LIBRARIES = ("gevent.", "gowork.", "greenlet.", "threading.", "contextlib.")
 
 
 def who_waits(waiting: Sequence[greenlet], trace: Trace) -> str:
     """A line for each of the *waiting* greenlets, and the line of code where it waits."""
     shown = list(waiting[:SHOWN])
     order = {id(one): number for number, one in enumerate(trace.greenlets())}
-    awaited = _awaited_by(shown, set(order))
+    awaited = _awaited_by(shown, trace.greenlets())
     lines = []
     for one in shown:
         frames = list(_frames_of(one))
@@ -80,25 +81,51 @@ def who_waits(waiting: Sequence[greenlet], trace: Trace) -> str:
     return "\n".join(lines)
 
 
-def _awaited_by(waiting: list[greenlet], known: set[int]) -> dict[int, list[Any]]:
+class _Mark:
+    """A link to the end of a greenlet, which is there to be found among its links."""
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+
+    def __call__(self, owner: Any) -> None:
+        """Never called: it is taken back before anything runs."""
+
+
+def _awaited_by(waiting: list[greenlet], living: list[greenlet]) -> dict[int, list[Any]]:
     """What each greenlet waits for, by the id of the greenlet.
 
-    Of greenlets only those count whose ids are *known*.
+    Of *living* greenlets the end may be waited for. What they refer to the collector does
+    not tell: so each gets a mark in its list of links.
     """
+    marks = [_Mark(one) for one in living if isinstance(one, Greenlet) and not one.ready()]
+    for mark in marks:
+        mark.owner.rawlink(mark)
+    try:
+        return _search(waiting)
+    finally:
+        for mark in marks:
+            mark.owner.unlink(mark)
+
+
+def _search(waiting: list[greenlet]) -> dict[int, list[Any]]:
     found: dict[int, list[Any]] = {id(one): [] for one in waiting}
+    # Each lead with the greenlets, by id, to which it leads.
     leads: dict[int, tuple[Any, set[int]]] = {id(one): (one, {id(one)}) for one in waiting}
     for _ in range(STEPS):
-        # Each lead with the greenlets, by id, to which it leads.
         following: dict[int, tuple[Any, set[int]]] = {}
         arrived: list[tuple[int, Any]] = []
         objects = [lead for lead, _ in leads.values()]
+        for lead, whom in leads.values():
+            links = lead if isinstance(lead, list) else []
+            owners = [link.owner for link in links if isinstance(link, _Mark)]
+            arrived += [(one, owner) for owner in owners for one in whom if one != id(owner)]
         for referrer in gc.get_referrers(*objects):
-            if referrer is objects or referrer is waiting:
+            if referrer is objects or referrer is waiting or isinstance(referrer, greenlet):
                 continue
-            for lead in _referents(referrer, objects):
+            for lead in gc.get_referents(referrer):
                 _, whom = leads.get(id(lead), (None, set[int]()))
-                if isinstance(referrer, WAITED_FOR) or _is_end(referrer, lead, known):
-                    arrived += [(one, referrer) for one in whom if one != id(referrer)]
+                if isinstance(referrer, WAITED_FOR):
+                    arrived += [(one, referrer) for one in whom]
                 elif whom and _leads_on(referrer):
                     following.setdefault(id(referrer), (referrer, set()))[1].update(whom)
         for one, awaited in arrived:
@@ -113,20 +140,6 @@ def _awaited_by(waiting: list[greenlet], known: set[int]) -> dict[int, list[Any]
         if not leads:
             break
     return found
-
-
-def _referents(referrer: Any, objects: list[Any]) -> list[Any]:
-    """What *referrer* refers to, of *objects* at least."""
-    if not isinstance(referrer, greenlet):
-        return gc.get_referents(referrer)
-    # A greenlet is found among referrers, but does not tell what it refers to.
-    candidates = [one for one in objects if not isinstance(one, greenlet)]
-    return [one for one in candidates if any(referrer is r for r in gc.get_referrers(one))]
-
-
-def _is_end(referrer: Any, lead: Any, known: set[int]) -> bool:
-    """Whether *referrer* is a greenlet, and *lead* what is to be told of its end."""
-    return id(referrer) in known and not isinstance(lead, greenlet)
 
 
 def _leads_on(referrer: Any) -> bool:

@@ -38,6 +38,9 @@ class Schedule:
 
     name = "own"
 
+    #: Whether a simulation has taken it.
+    is_used = False
+
     #: Whether the loop keeps gevent's order and asks nothing.
     in_order = False
 
@@ -172,7 +175,8 @@ class Drawn(Schedule):
         return self._drawn[-1]
 
     def __repr__(self) -> str:
-        return f"<Drawn schedule, choices={self._drawn}>"
+        # Hypothesis shows it before anything is drawn: no choices are not the choices.
+        return f"<Drawn schedule, choices={self._drawn}>" if self._drawn else "<Drawn schedule>"
 
 
 _NAMED: dict[str, Callable[[int], Schedule]] = {

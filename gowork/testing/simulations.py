@@ -7,15 +7,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import gevent
 from gevent._hub_local import get_hub_if_exists, set_hub
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from gowork.operations import seeded
 from gowork.testing.clocks import Clock
 from gowork.testing.errors import Deadlock, Livelock, SimulationError
-from gowork.testing.hubs import SimulatedHub
+from gowork.testing.hubs import SimulatedHub, out_of_reach
 from gowork.testing.loops import Loop, Settings
 from gowork.testing.patches import replaced
 from gowork.testing.reports import who_waits
@@ -147,8 +148,12 @@ class Simulation:
     # Its life
 
     def __enter__(self) -> Self:
+        if self._schedule.is_used:
+            raise SimulationError("a simulation is run once, and so is a schedule: make new ones")
+        self._schedule.is_used = True
         clock = Clock()
         self._stack.enter_context(replaced(clock))
+        self._stack.enter_context(seeded(self.seed or 0))
         self._main = getcurrent()
         self._trace = Trace(self._main)
         self._loop = Loop(
@@ -163,8 +168,7 @@ class Simulation:
         outer: Any = get_hub_if_exists()
         self._stack.callback(set_hub, outer)
         if outer is not None:
-            outer.switch = _refuse_to_wait_outside
-            self._stack.callback(delattr, outer, "switch")
+            self._stack.enter_context(out_of_reach(outer))
         self._hub = SimulatedHub(self._loop)
         self._stack.callback(self._hub.destroy)
         self._stack.callback(self._loop.destroy)
@@ -206,7 +210,8 @@ class Simulation:
         lines = [f"simulated with {self._arguments()}; the same arguments replay it"]
         if not self.deterministic:
             lines.append("it waited for sockets from outside: a replay may differ")
-        lines.append(f"{self.steps} steps in {self.now:g} virtual seconds; the last ones:")
+        last = "; the last ones:" if self.steps else ""
+        lines.append(f"{self.steps} steps in {self.now:g} virtual seconds{last}")
         lines += [f"{step.time:12g} s  {step.what}" for step in self.trace[-SHOWN_STEPS:]]
         return "\n".join(lines)
 
@@ -308,13 +313,6 @@ def _quiet_threads() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = original
-
-
-def _refuse_to_wait_outside() -> NoReturn:
-    raise SimulationError(
-        "this would wait for the hub outside of the simulation, where it was made or has waited"
-        " before (a socket, or a lock or an event of a module): make it in the program"
-    )
 
 
 def _is_suspended(one: greenlet) -> bool:
