@@ -456,17 +456,25 @@ def i17_a_timeout_was_asked_for(story):
 
 def progress_of(story, seen, before):
     """When the idle clock of a task may have begun last: the latest such moment."""
+    run = first_run(story, seen) if waited_at_the_gate(story, seen) else None
     moments = [
         m.at
         for m in story.moments
         if m.number < before.number
         and (
-            (m.who is seen and m.what in ("init", "progresses"))
-            or (m.who is seen and m.what == "run" and m.number == first_run(story, seen))
+            (m.who is seen and (m.what in ("init", "progresses") or m.number == run))
             or (m.what == "tick" and m.value is seen)
         )
     ]
     return max(moments, default=None)
+
+
+def waited_at_the_gate(story, seen):
+    """Whether the clock stood still between the init of a task and its first run."""
+    if seen.plan.init is None or not was_there(story, seen):
+        return seen.plan.init is None
+    inits = [m for m in story.all_of("init returned") if was_there(story, m.who)]
+    return bool(inits) and inits[-1].who is not seen
 
 
 def first_run(story, seen):
@@ -805,7 +813,8 @@ def i32_an_exit_is_passed_on(story):
     exits = [
         m.value
         for m in story.raised(*ROUTINES)
-        if isinstance(m.value, (SystemExit, KeyboardInterrupt)) and m.state not in ENDED
+        if isinstance(m.value, (SystemExit, KeyboardInterrupt))
+        and not (m.state in ENDED or m.who.task in story.given_up)
     ]
     if not exits or story.play.parent is not None:
         return
@@ -910,7 +919,9 @@ def busy_of(call):
 def i42_a_kill_reaches_who_is_blocked(story):
     """What the job stops, and what does not swallow that, dies: it is never given up."""
     for seen in story.tasks:
-        if story.scenario.grace and not acts_of(seen) & {"swallow 99", "busy", "nest"}:
+        # A grace time may go by while somebody else is busy, or with one late timer.
+        stubborn = story.busy() or not story.exact or acts_of(seen) & {"swallow 99", "nest"}
+        if story.scenario.grace and not stubborn:
             yield seen.task not in story.given_up, f"{seen} was given up: {story.unstopped}"
 
 

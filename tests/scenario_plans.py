@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-TIMES = (0, 1, 1, 2, 3)
+TIMES = (1, 1, 0, 2, 3)
 WAITS = (9, 9, 2, 1, 0)  # timeouts of channels; 9 is none
 
 #: What a routine does that neither ends it nor anybody else: its name, and the bound of its number.
@@ -165,21 +165,19 @@ class Drawer:
         names = [*QUIET, *LOUD, *(f"from outside: {each}" for each in OUTSIDE), *PARTS]
         drawn = (name for name in names if self.draw(2))
         self.features = set(drawn if self.only is None else self.only)
-        self.wild = self.pick((12, 5, 2))
-        oneshot = self.plan(idles=False) if self.has("oneshot") and self.draw(3) else None
+        self.wild = self.pick((24, 12, 6, 2))
+        oneshot = self.plan(idles=False) if self.has("oneshot") and self.draw(2) else None
         return Scenario(
-            tasks=tuple(self.plan() for _ in range(self.draw(5))),
+            tasks=tuple(self.plan() for _ in range(self.pick(COUNTS))),
             oneshot=oneshot,
             extras=tuple(self.plan(extra=True) for _ in range(self.draw(4))),
             outside=tuple(self.outside()),
             waiters=tuple(self.waiter(number) for number in range(self.draw(4))),
-            timeout=self.pick(TIMES) if self.has("timeout") and self.draw(3) else None,
+            timeout=self.pick((*TIMES, 3, 4)) if self.has("timeout") and self.draw(3) else None,
             prerequisites=tuple(self.prerequisites()),
             handler=self.call(LOUD_ENDS) if self.has("handler") and self.draw(3) else None,
             wrapper=self.pick(WRAPPERS) if self.has("wrapper") else None,
-            before=self.pick((None, None, None, "cancel", "finish"))
-            if self.has("before")
-            else None,
+            before=self.pick(BEFORE) if self.has("before") else None,
             grace=self.pick((1, 0, 2) if self.has("no grace") else (1, 2)),
             finalize_timeout=self.pick((1, 2)),
             forget=self.has("forget"),
@@ -235,9 +233,9 @@ class Drawer:
 
     def outside(self):
         menu = [name for name in OUTSIDE if f"from outside: {name}" in self.features]
-        for _ in range(self.draw(4) if menu else 0):
+        for _ in range(self.pick((0, 1, 1, 2, 3)) if menu else 0):
             name = self.pick(menu)
-            yield (self.pick(TIMES), name, self.pick(OUTSIDE[name]))
+            yield (self.pick((*TIMES, 3, 4)), name, self.pick(OUTSIDE[name]))
 
     def waiter(self, number):
         how = "join"
@@ -253,7 +251,8 @@ class Drawer:
 
 MEETING = ("send", "recv", "ping", "pong")  # mean nothing unless somebody else does the other
 LOUD_ENDS = ("fail", "exit", "quit", "expire", "cancel", "finish", "lock")
-BEFORE = (None, None, None, "cancel", "finish")
+BEFORE = (*12 * (None,), "cancel", "finish")
+COUNTS = (1, 2, 2, 3, 3, 4, 5, 0)  # of tasks
 WRAPPERS = ("wraps", "gives none", "fails", "blocks")
 
 

@@ -27,6 +27,7 @@ from gowork import (
     select,
     set_default_log_level,
 )
+from gowork.channels import seed
 
 LAST_WORD = 12  # units after which a job is cancelled that has not ended by itself
 BOUND = 500  # units after which it hangs
@@ -180,6 +181,7 @@ class Play:
     def perform(self):
         """Play the scenario from its begin till long after its end; returns this record."""
         set_default_log_level(1)
+        seed(0)  # the choices of select
         try:
             self.began_at = time.monotonic()
             self.prepare()
@@ -191,6 +193,7 @@ class Play:
         finally:
             self.clear_away()
             set_default_log_level(0)
+            seed()
         return self
 
     def begin(self):
