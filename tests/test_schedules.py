@@ -17,6 +17,7 @@ from gowork.testing import (
     Replay,
     Schedule,
     ScheduleDiverged,
+    Simulation,
     SimulationError,
     explore,
     simulate,
@@ -98,6 +99,26 @@ def test_an_own_schedule_is_asked_with_labels():
 
     simulate(lost_update, schedule=Spy())
     assert ["1:adder", "2:adder"] in seen
+
+
+def test_what_a_schedule_raises_is_raised_in_the_main_greenlet_and_the_program_may_clear_up():
+    class Fails(Schedule):
+        def pick(self, options):
+            raise LookupError("no more")
+
+    def program():
+        greenlets = [gevent.spawn(gevent.sleep, 0) for _ in range(3)]
+        try:
+            gevent.sleep(1)
+        finally:
+            gevent.killall(greenlets)  # among them the option that would have been taken
+            gevent.sleep(1)
+
+    simulation = Simulation(schedule=Fails())
+    with pytest.raises(LookupError, match="no more"), simulation:
+        program()
+    assert simulation.left == []
+    assert simulation.now == 1
 
 
 # Hypothesis

@@ -170,6 +170,8 @@ class Loop(WatcherFactory):
             ready = [ready[0]] if ready else []
         options: Sequence[Callback | Watcher] = [*first, *ready, *others] if events else ready
         chosen = self._choose(Options(self.trace, options))
+        if chosen is None:
+            return True
         entry = options[chosen]
         if isinstance(entry, Callback):
             self._called += 1
@@ -190,14 +192,16 @@ class Loop(WatcherFactory):
         self._first = first
         return first is not None and self._passed_over > PASSED_OVER
 
-    def _choose(self, options: Sequence[str]) -> int:
+    def _choose(self, options: Sequence[str]) -> int | None:
+        """Which of *options*; None if the schedule failed, and the program has gone on since."""
         if len(options) == 1:
             return 0
         try:
             chosen = self.schedule.pick(options)
         except BaseException as error:
+            self.schedule = Fifo()  # who has failed is asked no more
             self._fail(error)
-            return 0
+            return None
         if not self.trace.is_closed:
             self.choices.append(chosen)
         return chosen
@@ -329,7 +333,7 @@ class Loop(WatcherFactory):
         """By how many seconds a timer that begins now will be late."""
         if not self.settings.late or self.schedule.in_order:
             return 0.0
-        return self.settings.late * self._choose(LATENESS) / (len(LATENESS) - 1)
+        return self.settings.late * (self._choose(LATENESS) or 0) / (len(LATENESS) - 1)
 
     def conclude(self, spin_limit: int) -> None:
         """From now on keep gevent's order, on time, and record nothing."""
