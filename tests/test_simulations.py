@@ -764,6 +764,11 @@ def test_a_real_server_on_loopback_works_in_virtual_time_and_is_said_not_to_be_d
     assert not ended.deterministic
 
 
+def test_a_refusal_in_some_greenlet_is_not_lost_either():
+    with pytest.raises(NotSimulated):
+        simulate(lambda: gevent.spawn(os.fork).join())
+
+
 # What was there before
 
 

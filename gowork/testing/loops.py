@@ -288,7 +288,7 @@ class Loop(WatcherFactory):
 
     def _comes_from_outside(self, patience: float) -> bool:
         outside = [one for one in self._active["io"] if not one.is_inside]  # type: ignore[attr-defined]
-        if not outside:
+        if not outside or self.trace.is_closed:  # what is left of a program gets no patience
             return False
         if any(has_unsent(one.fd) for one in outside):  # type: ignore[attr-defined]
             patience = max(patience, PATIENCE_UNSENT)

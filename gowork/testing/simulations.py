@@ -183,7 +183,7 @@ class Simulation:
     ) -> None:
         with self._stack:
             # The labels first: they make greenlets known that have not begun.
-            left = [(one, self._trace.label_of(one)) for one in self._loop.left()]
+            left = [(one, self._trace.describe(one)) for one in self._loop.left()]
             alive = self._alive()
             self.conclude()
             if left or alive:
@@ -192,12 +192,20 @@ class Simulation:
             left = [(one, label) for one, label in left if one.kind != "check" or one.callback]
             self.left = [f"greenlet {self._trace.name_of(one)}" for one in alive]
             self.left += [label for _, label in left]
-        if error is None and self._failure is not None:  # the program has swallowed it
-            error = self._failure
+        if error is None and (error := self._swallowed()) is not None:
             error.add_note(self.replay_note())
             raise error
         if error is not None:
             error.add_note(self.replay_note())
+
+    def _swallowed(self) -> BaseException | None:
+        """What went wrong with the simulation itself, if the program kept it to itself."""
+        refusals = [
+            error
+            for error in self.hub_errors
+            if isinstance(error, SimulationError) and not isinstance(error, Deadlock)
+        ]
+        return self._failure or next(iter(refusals), None)
 
     def conclude(self) -> None:
         """Record no more: what follows is in gevent's order, and no part of the program."""

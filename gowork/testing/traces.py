@@ -42,7 +42,7 @@ class Trace:
     def add(self, now: float, entry: Any) -> None:
         """Record that a callback or watcher runs now."""
         # Not the label that a schedule may have read before: who waits may have changed.
-        step = Step(now, self._label(entry, self.name_of))
+        step = Step(now, self.describe(entry))
         if self.is_closed:
             return
         self.steps += 1
@@ -63,6 +63,10 @@ class Trace:
     def greenlets(self) -> list[greenlet]:
         """The greenlets that ran or were about to and are still there, in order of appearance."""
         return sorted(self._names, key=lambda one: int(self._names[one].partition(":")[0]))
+
+    def describe(self, entry: Any) -> str:
+        """What a callback or watcher is about, as things stand."""
+        return self._label(entry, self.name_of)
 
     def label_of(self, entry: Any) -> str:
         """What a callback or watcher is about, as an option for a schedule."""
