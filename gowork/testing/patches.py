@@ -19,7 +19,7 @@ from typing import Any
 
 import gevent.os
 import gevent.pool
-from gevent.monkey import is_object_patched
+from gevent.monkey import is_module_patched, is_object_patched
 
 from gowork.testing.clocks import EPOCH, Clock
 from gowork.testing.errors import NotSimulated, SimulationError
@@ -116,7 +116,7 @@ def _install() -> None:
     _replace(time, "strftime", _of_now(1, lambda: time.localtime()))
     if not is_object_patched("time", "sleep"):
         _replace(time, "sleep", _sleeping)
-    if not is_object_patched("threading", "_start_new_thread"):
+    if not is_module_patched("threading"):
         for module, name in THREAD_STARTS:
             _replace(module, name, _refusing(NO_THREADS))
     for module, name in FORKS:
