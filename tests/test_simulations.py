@@ -861,6 +861,24 @@ def test_what_the_program_leaves_is_listed_and_then_stopped_with_its_clean_ups()
     assert ended.now == 1
 
 
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_ends_programs_is_not_lost_in_the_clean_up(kind):
+    def stays():
+        try:
+            gevent.sleep(99)
+        finally:
+            raise kind
+
+    def program():
+        gevent.spawn(stays)
+        gevent.sleep(1)
+
+    before = time.time
+    with pytest.raises(kind):
+        simulate(program)
+    assert time.time is before
+
+
 def test_greenlets_that_cannot_be_stopped_do_not_keep_a_simulation_from_ending():
     stubborn = [True]
 

@@ -26,7 +26,6 @@ from gowork.testing.traces import Step, Trace
 __all__ = ["Simulation", "simulate"]
 
 SHOWN_STEPS = 20
-SHOWN_CHOICES = 100
 CLEANING_SECONDS = 60.0  # virtual, for what is left to unwind
 CLEANING_SPIN = 1000
 CLEANINGS = 3
@@ -138,7 +137,7 @@ class Simulation:
 
     @property
     def deterministic(self) -> bool:
-        """False once something was waited for that comes from outside, as through TCP."""
+        """False once something was waited for that may come from outside, as through TCP."""
         return self._loop.deterministic
 
     def __repr__(self) -> str:
@@ -248,7 +247,7 @@ class Simulation:
                 self._loop.run_callback(one.throw, GreenletExit)
             try:
                 gevent.sleep(CLEANING_SECONDS)
-            except BaseException as error:  # of a greenlet that ends the program while it unwinds
+            except Exception as error:
                 self._hub.errors.append(error)
             if not self._alive():
                 break
@@ -265,7 +264,9 @@ class Simulation:
 
     def _stuck(self) -> None:
         waits = who_waits([self._main, *self._alive()], self._trace)
-        self._main.throw(Deadlock(f"nobody can go on, at {self.now:g} virtual seconds:\n{waits}"))
+        text = f"nobody can go on, at {self.now:g} virtual seconds:\n{waits}"
+        # The arguments are those of a LoopExit: gevent's locks look at the second one.
+        self._main.throw(Deadlock(text, self._hub, []))
 
     def _spinning(self) -> None:
         limit = self._settings.spin_limit
