@@ -652,7 +652,10 @@ def test_a_descriptor_that_is_closed_is_said_to_be():
         closing.close(), other.close()
         with pytest.raises(OSError, match="descriptor"):
             gevent.get_hub().loop.io(descriptor, 1)
-        return poller.poll(1) == [(descriptor, select.POLLNVAL)]
+        try:
+            return poller.poll(1) == [(descriptor, select.POLLNVAL)]
+        except OSError:  # the oldest gevent lets it through
+            return gevent.version_info < (25,)
 
     assert simulate(program).value
 

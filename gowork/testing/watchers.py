@@ -123,9 +123,9 @@ class TimerWatcher(Watcher):
     def __init__(
         self, loop: Any, after: float, repeat: float, ref: bool, priority: int | None
     ) -> None:
+        super().__init__(loop, ref, priority)
         if repeat < 0:
             raise ValueError(f"repeat must be positive or zero: {repeat!r}")
-        super().__init__(loop, ref, priority)
         self.after = after
         self.repeat = repeat
         self.due = 0.0
@@ -165,13 +165,13 @@ class IoWatcher(Watcher):
     def __init__(
         self, loop: Any, descriptor: int, events: int, ref: bool, priority: int | None
     ) -> None:
+        super().__init__(loop, ref, priority)
         if descriptor < 0:
             raise ValueError(f"fd must be non-negative: {descriptor!r}")
         if not events or events & ~(READ | WRITE):
             raise ValueError(f"illegal event mask: {events!r}")
         if is_closed(descriptor):
             raise OSError(errno.EBADF, "Bad file descriptor")
-        super().__init__(loop, ref, priority)
         self.fd = descriptor
         self.events = events
         self.ready = 0  # of its events, when last asked
