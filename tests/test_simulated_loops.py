@@ -109,7 +109,7 @@ def test_a_timer_without_a_reference_keeps_nobody_waiting(later):
             timer.ref = False
             Event().wait()
 
-    with pytest.raises(Deadlock):
+    with pytest.raises(Deadlock, match="at 0 virtual seconds"):
         simulate(program)
 
 
