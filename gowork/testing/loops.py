@@ -304,7 +304,8 @@ class Loop(WatcherFactory):
         if due == math.inf:
             return False
         self.clock.jump(due)
-        self.jumps += 1
+        if not self.trace.is_closed:
+            self.jumps += 1
         return True
 
     # What watchers and callbacks ask

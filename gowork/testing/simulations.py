@@ -75,7 +75,7 @@ class Simulation:
         if late < 0 or cost < 0:
             raise ValueError("late and cost are seconds, 0 or more")
         if spin_limit < 1:
-            raise ValueError("spin_limit is a number of callbacks, 1 or more")
+            raise ValueError("spin_limit is a number of steps, 1 or more")
         if on_spin not in ("jump", "raise"):
             raise ValueError(f"on_spin is 'jump' or 'raise', not {on_spin!r}")
         #: The seed of the schedule, None if there is none.

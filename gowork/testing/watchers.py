@@ -198,7 +198,6 @@ class AsyncWatcher(Watcher):
     def send(self) -> None:
         if self.active:
             self.pending = True
-            self.loop.wake()
 
     def send_ignoring_arg(self, _ignored: object) -> None:
         self.send()
