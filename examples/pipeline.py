@@ -1,0 +1,119 @@
+"""A bounded pipeline: count the words of all the files below a directory.
+
+One task walks the tree, several read and count, one adds up:
+
+    walk -> paths -> count, count, count -> counts -> add up
+
+The channels between them are bounded, so that a fast stage waits for a slow one, and however
+large the tree is, only a few files are in hand. A stage that fails stops all the others.
+
+python -m examples.pipeline docs
+python -m examples.pipeline --workers 8 --top 20 docs
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from gevent import get_hub
+from gevent.util import wrap_errors
+from rich.console import Console
+from rich.progress import Progress
+
+from gowork import Channel, Job, JobCancelled, Task
+
+
+def words_of(path: Path) -> Counter[str]:
+    """How often each word is in the file, in lower case."""
+    return Counter(re.findall(r"\w+", path.read_text("utf-8", errors="replace").lower()))
+
+
+def walk(directory: Path, paths: Channel[Path]) -> None:
+    """Send the path of each file; the only sender, so it closes."""
+
+    def refuse(error: OSError) -> None:
+        raise error  # os.walk would pass over what it cannot list
+
+    for parent, _, names in os.walk(directory, onerror=refuse):
+        for name in names:
+            paths.send(Path(parent, name))
+    paths.close()
+
+
+def count(paths: Channel[Path], counts: Channel[Counter[str]]) -> None:
+    """Count what is in each file; one of several that send, so it closes nothing."""
+    attempt = wrap_errors((OSError,), words_of)  # returned; a raised one is printed, too
+    for path in paths:
+        words = get_hub().threadpool.apply(attempt, (path,))  # files block the thread they are in
+        if isinstance(words, OSError):
+            raise words
+        counts.send(words)
+
+
+def close_after(workers: Sequence[Task], counts: Channel[Counter[str]]) -> None:
+    """Close *counts* when nobody sends to it any more."""
+    for worker in workers:
+        worker.join()
+    counts.close()
+
+
+def add_up(counts: Channel[Counter[str]], step: Callable[[], object]) -> Counter[str]:
+    """The sum of what comes, until there comes no more; *step* is called for each file."""
+    total: Counter[str] = Counter()
+    for words in counts:
+        total.update(words)
+        step()
+    return total
+
+
+def count_words(directory: Path, workers: int, step: Callable[[], object]) -> Counter[str]:
+    """Run the pipeline. An error of any stage is the ``error`` of a :exc:`JobCancelled`."""
+    with Job(name="pipeline") as job:
+        paths, counts = job.channel(workers), job.channel(workers)
+        job.spawn(walk, directory, paths)
+        counting = [job.spawn(count, paths, counts) for _ in range(workers)]
+        job.spawn(close_after, counting, counts)
+        adding = job.spawn(add_up, counts, step)
+    total: Counter[str] = adding.result
+    return total
+
+
+def main() -> None:
+    """Print the most frequent words."""
+    parser = argparse.ArgumentParser("python -m examples.pipeline", description="Count words.")
+    parser.add_argument("directory", type=Path, help="where the files are")
+    parser.add_argument("--workers", type=int, default=4, help="files at a time (default: 4)")
+    parser.add_argument("--top", type=int, default=10, help="words to show (default: 10)")
+    options = parser.parse_args()
+    if not options.directory.is_dir():
+        parser.error(f"there is no directory {options.directory}")
+    if options.workers < 1 or options.top < 1:
+        parser.error("--workers and --top must be at least 1")
+
+    show = Console(stderr=True)
+    hide = not show.is_terminal
+    progress = Progress("{task.completed} files", console=show, auto_refresh=False, disable=hide)
+    files = progress.add_task("files", total=None)
+    try:
+        with progress:
+            step = partial(progress.update, files, advance=1, refresh=True)
+            words = count_words(options.directory, options.workers, step)
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+    except JobCancelled as cancelled:
+        if not isinstance(cancelled.error, OSError):
+            raise
+        sys.exit(f"stopped: {cancelled.error}")
+    for word, number in words.most_common(options.top):
+        print(f"{number:7} {word}")
+
+
+if __name__ == "__main__":
+    main()
