@@ -6,7 +6,9 @@ import gevent
 from gevent.pool import Group
 from simulating import played_in_every_order
 
-from gowork import select
+from gowork import Channel, select
+from gowork.channels import seed
+from gowork.testing import explore
 
 
 @contextmanager
@@ -25,6 +27,22 @@ def play(program, *args):
     return [value for at, value in enumerate(values) if value not in values[:at]]
 
 
+def every_outcome(program):
+    """The set of what *program()* returns under all schedules, with some choices of select.
+
+    Whatever polls is found out, as there is a schedule that has it poll for ever.
+    """
+
+    def choosing(number):
+        seed(number)
+        return program()
+
+    outcomes = set()
+    for number in range(4):
+        outcomes.update(explore(choosing, number, spin_limit=100, on_spin="raise").values)
+    return outcomes
+
+
 def does_not_switch(call, *args):
     """What *call(\\*args)* returns, which lets no other greenlet run meanwhile."""
     ran = []
@@ -33,6 +51,20 @@ def does_not_switch(call, *args):
     assert ran == []
     other.join()
     return value
+
+
+def kept(value):
+    """A channel that has *value* and no room for another."""
+    channel = Channel(1)
+    channel.send(value)
+    return channel
+
+
+def closed():
+    """A channel that is closed and drained."""
+    channel = Channel()
+    channel.close()
+    return channel
 
 
 def receive(channel):
