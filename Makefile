@@ -4,13 +4,15 @@
 #   make test   run the tests in all environments of tox.ini, or in those of
 #               ENVS=py311,lint, with pytest's options in ARGS="-k finalizer"
 #   make docs   make the documents as HTML
+#   make bench  measure gowork beside its peers, with options in ARGS="unbuffered --rounds 3"
 
 VENV = .venv
 TOX_VENV = .venv-tox
+BENCH_VENV = .venv-bench
 ENVS =
 ARGS =
 
-.PHONY: help demo test docs clean
+.PHONY: help demo test docs bench clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -29,10 +31,15 @@ docs: $(TOX_VENV)/.ready
 	@$(TOX_VENV)/bin/tox run --quiet -e docs
 	@echo "the documents are in .tox/docs/tmp/html/index.html"
 
+bench: $(BENCH_VENV)/.ready
+	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+
 # A second run finds the mark and is quick; a change of the metadata renews the environment.
-$(VENV)/.ready: setup.cfg setup.py
-	@python=`.ci/pythons best` && "$$python" -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[examples]'
+$(VENV)/.ready: EXTRA = examples
+$(BENCH_VENV)/.ready: EXTRA = bench
+$(VENV)/.ready $(BENCH_VENV)/.ready: setup.cfg setup.py
+	@python=`.ci/pythons best` && "$$python" -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@
 
 $(TOX_VENV)/.ready: tox.ini
@@ -41,4 +48,4 @@ $(TOX_VENV)/.ready: tox.ini
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(TOX_VENV) .tox build gowork.egg-info
+	rm -rf $(VENV) $(TOX_VENV) $(BENCH_VENV) .tox build gowork.egg-info

@@ -1,0 +1,1 @@
+"""Benchmarks: gowork beside its peers, all measured in one run."""

@@ -1,0 +1,78 @@
+"""Run the benchmarks, all or some, and show what they say.
+
+    python -m benchmarks
+    python -m benchmarks unbuffered buffered --rounds 3
+
+Without names all of them run, but for the one that takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks import chains, handovers, pingpongs, selects
+from benchmarks.contests import Gauge, Race
+from benchmarks.tables import around, context, table
+
+__all__ = ["BENCHMARKS", "main"]
+
+BENCHMARKS = (
+    *handovers.RACES,
+    *pingpongs.RACES,
+    *selects.RACES,
+    *selects.GAUGES,
+    *chains.RACES,
+    *chains.GAUGES,
+)
+BY_NAME = {benchmark.name: benchmark for benchmark in (*BENCHMARKS, chains.MILLION)}
+
+
+def main() -> int:
+    """The exit code: 1 if goals were to be checked and one is missed."""
+    options = _parser().parse_args()
+    place = around(options.write) if options.write else None
+    rounds, scale = (1, 0.01) if options.quick else (options.rounds, 1)
+    rows = []
+    for benchmark in options.benchmarks:
+        _progress(f"{benchmark.name} ")
+        rows += benchmark.run(rounds, scale, progress=lambda: _progress("."))
+        _progress("\n")
+    text = f"{table(rows)}\n\n{context(rounds)}"
+    print(text)
+    if place:
+        options.write.write_text(text.join(place))
+    return int(options.check and any(row.met is False for row in rows))
+
+
+def _progress(text: str) -> None:
+    print(text, end="", file=sys.stderr, flush=True)
+
+
+def _named(name: str) -> Race | Gauge:
+    if name not in BY_NAME:
+        raise argparse.ArgumentTypeError(f"there are {', '.join(BY_NAME)}; none is {name!r}")
+    return BY_NAME[name]
+
+
+def _parser() -> argparse.ArgumentParser:
+    purpose = "Run the benchmarks and show what they say."
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=purpose)
+    parser.add_argument(
+        "benchmarks",
+        nargs="*",
+        type=_named,
+        default=BENCHMARKS,
+        metavar="name",
+        help=f"a benchmark to run: {', '.join(BY_NAME)} (default: all but {chains.MILLION.name})",
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="how often each contestant runs")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into PAGE too")
+    parser.add_argument("--check", action="store_true", help="fail if a goal is missed")
+    parser.add_argument("--quick", action="store_true", help="only see whether everything works")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Tables: what was measured, as text that is reST too, and where it is kept."""
+
+from __future__ import annotations
+
+import os
+import platform
+import textwrap
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import gevent
+
+from benchmarks.contests import Row
+
+__all__ = ["BEGIN", "END", "around", "context", "table"]
+
+HEADS = ("what", "figure", "ratio", "goal", "met")
+BEGIN = ".. The figures begin; python -m benchmarks --write writes them."
+END = ".. The figures end."
+
+
+def context(rounds: int) -> str:
+    """With what the figures were measured, as a sentence."""
+    loop = type(gevent.get_hub().loop).__module__
+    parts = [
+        f"{platform.python_implementation()} {platform.python_version()}",
+        *(f"{name} {version(name)}" for name in ("gevent", "greenlet", "trio")),
+        f"the loop {loop}",
+        f"{os.cpu_count()} cores",
+    ]
+    return textwrap.fill(f"Medians of {rounds} rounds, with {', '.join(parts)}.", 100)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The *rows* below their heads, as a simple table of reST."""
+    cells = [HEADS] + [
+        (row.name, row.figure, row.ratio, row.goal, {None: "", True: "yes", False: "no"}[row.met])
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rule = "  ".join("=" * width for width in widths)
+    lines = [
+        "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+    return "\n".join([rule, lines[0], rule, *lines[1:], rule])
+
+
+def around(page: Path) -> tuple[str, str]:
+    """What stands in *page* before the figures and after them, with the marks.
+
+    :raises ValueError: if it has no place for figures.
+    """
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{page} has no place for the figures: {BEGIN!r}, and below it {END!r}")
+    return f"{before}{begin}\n\n", f"\n\n{end}{after}"
