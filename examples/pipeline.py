@@ -7,7 +7,6 @@ One task walks the tree, several read and count, one adds up:
 The channels between them are bounded, so that a fast stage waits for a slow one, and however
 large the tree is, only a few files are in hand. A stage that fails stops all the others.
 
-python -m examples.pipeline docs
 python -m examples.pipeline --workers 8 --top 20 docs
 """
 
@@ -16,13 +15,14 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from gevent import get_hub
+from gevent import get_hub, getcurrent, kill, signal_handler
 from gevent.util import wrap_errors
 from rich.console import Console
 from rich.progress import Progress
@@ -81,8 +81,7 @@ def count_words(directory: Path, workers: int, step: Callable[[], object]) -> Co
         counting = [job.spawn(count, paths, counts) for _ in range(workers)]
         job.spawn(close_after, counting, counts)
         adding = job.spawn(add_up, counts, step)
-    total: Counter[str] = adding.result
-    return total
+    return adding.result
 
 
 def main() -> None:
@@ -97,13 +96,14 @@ def main() -> None:
     if options.workers < 1 or options.top < 1:
         parser.error("--workers and --top must be at least 1")
 
+    # A KeyboardInterrupt of Python's own may find the loop asleep, and is noticed when it wakes.
+    signal_handler(signal.SIGINT, kill, getcurrent(), KeyboardInterrupt)
     show = Console(stderr=True)
     hide = not show.is_terminal
     progress = Progress("{task.completed} files", console=show, auto_refresh=False, disable=hide)
-    files = progress.add_task("files", total=None)
+    step = partial(progress.update, progress.add_task("files"), advance=1, refresh=True)
     try:
         with progress:
-            step = partial(progress.update, files, advance=1, refresh=True)
             words = count_words(options.directory, options.workers, step)
     except KeyboardInterrupt:
         sys.exit("stopped")

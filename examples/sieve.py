@@ -11,9 +11,12 @@ python -m examples.sieve 20
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from itertools import count
+
+from gevent import getcurrent, kill, signal_handler
 
 from gowork import Channel, Job
 
@@ -60,6 +63,8 @@ def main() -> None:
     how_many = parser.parse_args().how_many
     if how_many < 0:
         parser.error(f"there are no {how_many} primes")
+    # A KeyboardInterrupt of Python's own may come in the loop, which prints it, too.
+    signal_handler(signal.SIGINT, kill, getcurrent(), KeyboardInterrupt)
     try:
         sieve(how_many, lambda prime: print(prime, flush=True))
     except KeyboardInterrupt:

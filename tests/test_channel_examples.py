@@ -108,8 +108,7 @@ def test_the_sieve_can_be_interrupted(how: list[str]) -> None:
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
     status, _, complained = ended(process)
-    assert (first, status) == ("2\n", 1)
-    assert complained.endswith("stopped\n") and "Traceback" not in complained
+    assert (first, status, complained) == ("2\n", 1, "stopped\n")
 
 
 # The pipeline
@@ -201,9 +200,7 @@ def test_the_pipeline_can_be_interrupted_while_it_reads(how: list[str], tmp_path
     process = start(how, "examples.pipeline", str(tmp_path))
     with open(tmp_path / "silent", "w"):  # opened, that is, when the pipeline opens it, too
         process.send_signal(signal.SIGINT)
-        status, said, complained = ended(process)
-    assert (status, said) == (1, "")
-    assert complained.endswith("stopped\n") and "Traceback" not in complained
+        assert ended(process) == (1, "", "stopped\n")
 
 
 # Both
