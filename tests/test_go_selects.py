@@ -328,3 +328,24 @@ def test_a_select_takes_from_a_blocked_sender_or_sees_the_other_channel_closed()
 
     expected = {((0, "value", True), True, 0), ((1, None, False), False, 0)}
     assert every_outcome(program) == expected
+
+
+def test_a_kill_between_two_selects_that_face_each_other_takes_no_value():
+    def program():
+        there, back, ends = Channel(), Channel(), {"a": "killed", "b": NONE}
+
+        def choose(name, *cases):
+            ends[name] = select(cases, timeout=1)
+
+        victim = gevent.spawn(choose, "a", there.sending("from a"), back.receiving())
+        gevent.spawn(choose, "b", there.receiving(), back.sending("from b"))
+        gevent.spawn(victim.kill, block=False)
+        gevent.sleep(2)
+        return ends["a"], ends["b"], len(there), len(back)
+
+    assert every_outcome(program) <= {
+        ((0, None, True), (0, "from a", True), 0, 0),
+        ((1, "from b", True), (1, None, True), 0, 0),
+        ("killed", NONE, 0, 0),
+        ("killed", (1, None, True), 0, 1),  # it had the value in its hands
+    }
