@@ -276,7 +276,7 @@ def four_to_four(capacity, amount):
 
 @capacities
 def test_what_four_senders_send_four_receivers_receive(capacity):
-    assert four_to_four(capacity, 1000) == dict.fromkeys(range(1000), 4)
+    assert four_to_four(capacity, 400) == dict.fromkeys(range(400), 4)
     assert play(four_to_four, capacity, 20) == [dict.fromkeys(range(20), 4)]
 
 

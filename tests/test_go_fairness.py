@@ -138,4 +138,4 @@ def test_to_leave_a_queue_takes_no_longer_where_many_wait():
             return (time.process_time() - start) / waiters
 
     # Sixteen times as many: it shows if each of the others is looked at, even by a list.
-    assert min(seconds_each(4000) / seconds_each(250) for _ in range(3)) < 3
+    assert any(seconds_each(4000) < 3 * seconds_each(250) for _ in range(3))
