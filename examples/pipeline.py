@@ -7,6 +7,7 @@ One task walks the tree, several read and count, one adds up:
 The channels between them are bounded, so that a fast stage waits for a slow one, and however
 large the tree is, only a few files are in hand. A stage that fails stops all the others.
 
+python -m examples.pipeline docs
 python -m examples.pipeline --workers 8 --top 20 docs
 """
 
@@ -19,13 +20,10 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from gevent import get_hub, getcurrent, kill, signal_handler
 from gevent.util import wrap_errors
-from rich.console import Console
-from rich.progress import Progress
 
 from gowork import Channel, Job, JobCancelled, Task
 
@@ -64,24 +62,30 @@ def close_after(workers: Sequence[Task], counts: Channel[Counter[str]]) -> None:
     counts.close()
 
 
-def add_up(counts: Channel[Counter[str]], step: Callable[[], object]) -> Counter[str]:
-    """The sum of what comes, until there comes no more; *step* is called for each file."""
+def add_up(counts: Channel[Counter[str]], show: Callable[[int], object]) -> Counter[str]:
+    """The sum of what comes, until no more comes; *show* is told how many files that are."""
     total: Counter[str] = Counter()
-    for words in counts:
+    for files, words in enumerate(counts, start=1):
         total.update(words)
-        step()
+        show(files)
     return total
 
 
-def count_words(directory: Path, workers: int, step: Callable[[], object]) -> Counter[str]:
+def count_words(directory: Path, workers: int, show: Callable[[int], object]) -> Counter[str]:
     """Run the pipeline. An error of any stage is the ``error`` of a :exc:`JobCancelled`."""
     with Job(name="pipeline") as job:
         paths, counts = job.channel(workers), job.channel(workers)
         job.spawn(walk, directory, paths)
         counting = [job.spawn(count, paths, counts) for _ in range(workers)]
         job.spawn(close_after, counting, counts)
-        adding = job.spawn(add_up, counts, step)
+        adding = job.spawn(add_up, counts, show)
     return adding.result
+
+
+def show_progress(files: int) -> None:
+    """Say now and then how far it is."""
+    if files % 100 == 0:
+        print(f"{files} files so far", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -98,13 +102,8 @@ def main() -> None:
 
     # A KeyboardInterrupt of Python's own may find the loop asleep, and is noticed when it wakes.
     signal_handler(signal.SIGINT, kill, getcurrent(), KeyboardInterrupt)
-    show = Console(stderr=True)
-    hide = not show.is_terminal
-    progress = Progress("{task.completed} files", console=show, auto_refresh=False, disable=hide)
-    step = partial(progress.update, progress.add_task("files"), advance=1, refresh=True)
     try:
-        with progress:
-            words = count_words(options.directory, options.workers, step)
+        words = count_words(options.directory, options.workers, show_progress)
     except KeyboardInterrupt:
         sys.exit("stopped")
     except JobCancelled as cancelled:

@@ -116,36 +116,36 @@ def test_the_sieve_can_be_interrupted(how: list[str]) -> None:
 
 @pytest.mark.parametrize("workers", [1, 4, 50])
 def test_the_pipeline_counts_the_words_of_all_files(tree: Path, workers: int) -> None:
-    steps: list[None] = []
-    assert count_words(tree, workers, lambda: steps.append(None)) == WORDS
-    assert len(steps) == 40
+    shown: list[int] = []
+    assert count_words(tree, workers, shown.append) == WORDS
+    assert shown == list(range(1, 41))
 
 
 def test_a_tree_without_files_has_no_words(tmp_path: Path) -> None:
-    assert count_words(tmp_path, 2, lambda: None) == Counter()
+    assert count_words(tmp_path, 2, lambda files: None) == Counter()
 
 
 def test_bytes_that_are_no_text_are_no_error(tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(b"\xff word \xfe")
-    assert count_words(tmp_path, 1, lambda: None) == Counter(["word"])
+    assert count_words(tmp_path, 1, lambda files: None) == Counter(["word"])
 
 
 def test_only_a_few_files_are_in_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("word")
-    workers, found, done, most = 3, 0, 0, 0
+    workers, done, most = 3, 0, 0
 
     def names():
-        nonlocal found, most
+        nonlocal most
         for found in range(1, 101):
             most = max(most, found - done)
             yield "file"
 
-    def step() -> None:
+    def show(files: int) -> None:
         nonlocal done
-        done += 1
+        done = files
 
     monkeypatch.setattr(pipeline.os, "walk", lambda *_, **__: [(tmp_path, [], names())])
-    assert count_words(tmp_path, workers, step) == Counter({"word": 100})
+    assert count_words(tmp_path, workers, show) == Counter({"word": 100})
     # Both channels are full, each worker has one, and so have the ends of the pipeline.
     assert workers <= most <= 3 * workers + 2
 
@@ -153,29 +153,29 @@ def test_only_a_few_files_are_in_hand(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_a_file_that_cannot_be_read_stops_the_pipeline(tree: Path) -> None:
     (tree / "dangling").symlink_to("nowhere")
     with pytest.raises(JobCancelled) as caught:
-        count_words(tree, 2, lambda: None)
+        count_words(tree, 2, lambda files: None)
     assert isinstance(caught.value.error, FileNotFoundError)
     assert caught.value.task.name == "count"
 
 
 def test_a_directory_that_cannot_be_listed_stops_the_pipeline(tmp_path: Path) -> None:
     with pytest.raises(JobCancelled) as caught:
-        count_words(tmp_path / "gone", 2, lambda: None)
+        count_words(tmp_path / "gone", 2, lambda files: None)
     assert isinstance(caught.value.error, FileNotFoundError)
     assert caught.value.task.name == "walk"
 
 
 def test_a_pipeline_that_is_killed_takes_its_stages_along(tree: Path) -> None:
-    steps: list[None] = []
+    shown: list[int] = []
 
-    def stuck() -> None:
-        steps.append(None)
+    def stuck(files: int) -> None:
+        shown.append(files)
         gevent.spawn(counting.kill)
         gevent.sleep(3600)
 
     counting = gevent.spawn(count_words, tree, 2, stuck)
     counting.join()
-    assert len(steps) == 1
+    assert shown == [1]
 
 
 @as_it_is_and_patched
@@ -183,6 +183,14 @@ def test_the_command_prints_the_most_frequent_words(how: list[str], tree: Path) 
     (tree / "more").write_text("word2 word2 word2")
     counting = start(how, "examples.pipeline", "--workers", "3", "--top", "2", str(tree))
     assert ended(counting) == (0, lines("     40 the", "     13 word2"), "")
+
+
+def test_the_command_says_how_far_it_is(tmp_path: Path) -> None:
+    for number in range(201):
+        (tmp_path / str(number)).write_text("word")
+    counting = start(["-m"], "examples.pipeline", str(tmp_path))
+    progress = lines("100 files so far", "200 files so far")
+    assert ended(counting) == (0, lines("    201 word"), progress)
 
 
 @as_it_is_and_patched
