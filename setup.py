@@ -1,5 +1,43 @@
-"""All metadata is in setup.cfg; this file is what old tools look for."""
+"""The extensions, which are optional; all other metadata is in setup.cfg.
 
-from setuptools import setup
+The modules that every hand-over of a value goes through are compiled, with the types that
+their ``.pxd`` files give them, if Cython, greenlet and a C compiler are there; else, or
+where ``PURE_PYTHON`` is set, gowork works as plain Python.
+"""
 
-setup()
+import os
+
+from setuptools import Extension, setup
+
+COMPILED = ("parties", "exchanges", "selects")
+
+
+def extensions():
+    """What to build; nothing where it cannot be."""
+    if os.environ.get("PURE_PYTHON"):
+        return []
+    try:
+        import greenlet
+        from Cython.Build import cythonize
+    except ImportError:
+        return []
+    headers = os.path.dirname(os.path.dirname(os.path.abspath(greenlet.__file__)))
+    return cythonize(
+        [
+            Extension(
+                f"gowork._{name}", [f"gowork/{name}.py"], include_dirs=[headers], optional=True
+            )
+            for name in COMPILED
+        ],
+        build_dir="build",
+        compiler_directives={
+            "language_level": "3",
+            # The types are in the .pxd files; the annotations are mypy's.
+            "annotation_typing": False,
+            # Functions without the trappings of Python's: a call costs half.
+            "binding": False,
+        },
+    )
+
+
+setup(ext_modules=extensions())

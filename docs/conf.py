@@ -23,5 +23,6 @@ python_display_short_literal_types = True
 nitpick_ignore_regex = [
     ("py:.*", r"(gevent|greenlet|hypothesis|pytest|zope)\b.*"),
     ("py:.*", r"(collections\.abc|random)\..*"),
+    ("py:class", r"gowork\.\w+\.T"),
     ("py:mod", r"gowork\.testing\.\w+"),
 ]

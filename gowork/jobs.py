@@ -336,7 +336,7 @@ class Job(Setup):
             self._notices = Channel(math.inf, name=f"{self.name} task done")
             self._notices._owned = True
             if self._home is not None:
-                self._notices._hub = self._home.hub
+                self._notices._belong_to(self._home.hub)
             for task in self._ended_so_far:
                 self._notices.send_nowait(task)
             if self._state in ENDED:

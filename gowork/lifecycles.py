@@ -115,8 +115,8 @@ class Lifecycle:
         if self._alarm is None:
             for event in (self._done, self._background):
                 event._thread = self._home.thread
-            if self._notices is not None and not self._notices._receivers:
-                self._notices._hub = self._home.hub
+            if self._notices is not None and self._notices._receivers.first is None:
+                self._notices._belong_to(self._home.hub)
             self._group = Group()
             self._alarm = Alarm(self._home.loop)
             under_way.add(self)

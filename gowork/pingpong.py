@@ -1,11 +1,14 @@
 """Ping/pong: a channel whose sender waits until its data has been processed.
 
-Each piece of data travels as a :class:`Ping` that brings a way back of its own, so
-that an answer can reach no other sender than the one that waits for it.
+Each piece of data travels as a :class:`Ping` that knows the sender which waits for the
+answer, so that it can reach no other. The pings lie in a channel without bound: each has
+a sender that waits, so there are never more of them than that. The senders stand in the
+line of an exchange that nobody receives from; an answer lets one of them go.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,15 +18,31 @@ from typing import Any, Generic, TypeVar
 from greenlet import GreenletExit
 from zope.interface import implementer
 
-from gowork.channels import Channel, select
+from gowork.channels import (
+    Channel,
+    Exchange,
+    Party,
+    as_capacity,
+    call_from_thread,
+    describe,
+)
 from gowork.clocks import as_seconds
 from gowork.errors import ChannelClosed, ChannelTimeout, NotAcknowledged
 from gowork.interfaces import IPingPong
-from gowork.scopes import on_end
+from gowork.scopes import checkpoint, on_end
 
 __all__ = ["Ping", "PingPong"]
 
 T = TypeVar("T")
+
+
+class State(enum.Enum):
+    """Where a ping is on its way to its receiver and back."""
+
+    OUT = "on its way"
+    TAKEN = "taken"
+    ANSWERED = "answered"
+    WITHDRAWN = "withdrawn"
 
 
 class Ping(Generic[T]):
@@ -33,17 +52,20 @@ class Ping(Generic[T]):
     block, or by hand with :attr:`value` and :meth:`ack`.
     """
 
+    __slots__ = ("_answer", "_forget_death", "_sender", "_state", "value")
+
     def __init__(self, value: T) -> None:
         self.value = value
-        self._answers: Channel[NotAcknowledged | None] = Channel(1)
-        self._answered = False
-        self._taken = False
-        self._withdrawn = False
+        # What waits for the answer, if it waits still.
+        self._sender: Party | None = None
+        self._state = State.OUT
+        # Why it was not acknowledged, or None.
+        self._answer: NotAcknowledged | None = None
         self._forget_death: Callable[[], None] | None = None
 
     def ack(self) -> None:
         """Let the sender's ``send`` return. Does not block; a second answer means nothing."""
-        self._answer(None)
+        self._settle(None)
 
     def __enter__(self) -> T:
         return self.value
@@ -54,30 +76,56 @@ class Ping(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._answer(None if error is None else NotAcknowledged(error))
+        self._settle(None if error is None else NotAcknowledged(error))
 
     def __repr__(self) -> str:
-        state = "answered" if self._answered else "taken" if self._taken else "on its way"
-        return f"<{type(self).__name__} {self.value!r} {state}>"
+        return f"<{type(self).__name__} {self.value!r} {self._state.value}>"
 
     def _take(self) -> None:
         """Belong to the running greenlet, whose death is an answer too."""
-        self._taken = True
+        self._state = State.TAKEN
         self._forget_death = on_end(self._receiver_died)
 
     def _receiver_died(self, greenlet: Any) -> None:
         reason = greenlet.exception
         if reason is None and isinstance(greenlet.value, GreenletExit):
             reason = greenlet.value
-        self._answer(NotAcknowledged(reason or "the receiver ended without acknowledging"))
+        self._settle(NotAcknowledged(reason or "the receiver ended without acknowledging"))
 
-    def _answer(self, answer: NotAcknowledged | None) -> None:
-        if not self._answered:
-            self._answers.send_nowait(answer)
-            self._answered = True
+    def _settle(self, answer: NotAcknowledged | None) -> None:
+        if self._state is State.TAKEN:
+            self._state, self._answer = State.ANSWERED, answer
+            self._let_go()
             if self._forget_death is not None:
                 self._forget_death()
                 self._forget_death = None
+
+    def _withdraw(self) -> None:
+        """Be nobody's any more, unless somebody has taken it."""
+        if self._state is State.OUT:
+            self._state = State.WITHDRAWN
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Wake the sender, if it waits still."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.done()
+
+
+class _Pings(Channel[Ping[T]]):
+    """Pings on their way; those that were withdrawn go nowhere."""
+
+    def withdraw(self, ping: Ping[T]) -> None:
+        """Take *ping* out, if it is here and not in the hands of a receiver."""
+        if ping in self._items:
+            place = self._items.index(ping)
+            del self._items[place]
+            del self._returned[place : place + 1]
+
+    def _put_back(self, number: int, ping: Ping[T]) -> None:
+        if ping._state is State.OUT:
+            super()._put_back(number, ping)
 
 
 @implementer(IPingPong)
@@ -100,19 +148,16 @@ class PingPong(Generic[T]):
     _owned = False
 
     def __init__(self, capacity: float = 0, *, name: str | None = None) -> None:
-        self._pings: Channel[Ping[T]] = Channel(capacity, name=name)
-        # Never sent to; its end reaches the senders whose data nobody has taken yet.
-        self._closing: Channel[None] = Channel()
-
-    @property
-    def name(self) -> str | None:
-        """The name it was given."""
-        return self._pings.name
+        #: The name it was given.
+        self.name = name
+        self._capacity = as_capacity(capacity)
+        self._pings: _Pings[T] = _Pings(math.inf)
+        self._senders = Exchange(0)
 
     @property
     def capacity(self) -> float:
         """How many pieces of data lie ready at most; an int, or ``math.inf``."""
-        return self._pings.capacity
+        return self._capacity
 
     @property
     def closed(self) -> bool:
@@ -133,31 +178,30 @@ class PingPong(Generic[T]):
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if it belongs to another thread's hub.
         """
-        deadline = _deadline(timeout)
+        limit = None if timeout is None else as_seconds("timeout", timeout)
+        checkpoint()
         ping = Ping(data)
+        self._pings.send_nowait(ping)
         try:
-            self._pings.send(ping, timeout)
-            answer = self._wait_for_answer(ping, deadline)
-        except BaseException:
-            ping._withdrawn = True
-            self._pings._withdraw(ping)
-            raise
-        if answer is not None:
-            raise answer
+            if limit != 0:
+                ping._sender = self._senders._stand(ping)
+                ping._sender.wait(limit)
+            self._raise_what_became_of(ping)
+        finally:
+            ping._sender = None
+            if ping._state is State.OUT:
+                ping._withdraw()
+                self._pings.withdraw(ping)
 
-    def _wait_for_answer(self, ping: Ping[T], deadline: float) -> NotAcknowledged | None:
-        cases = [ping._answers.receiving(), self._closing.receiving()]
-        index, answer, _ = select(cases, _left(deadline))
-        if index == 1 and ping._taken:
-            # Closed, but in somebody's hands: its fate is still to be told.
-            index, answer, _ = select(cases[:1], _left(deadline))
-        if index == 1:
+    def _raise_what_became_of(self, ping: Ping[T]) -> None:
+        if ping._state is State.WITHDRAWN:
             raise ChannelClosed(f"{self!r} is closed")
-        if index is None:
-            where = "was received but not acknowledged" if ping._taken else "was not received"
+        if ping._state is not State.ANSWERED:
+            taken = ping._state is State.TAKEN
+            where = "was received but not acknowledged" if taken else "was not received"
             raise ChannelTimeout(f"the data {where} in time: {self!r}")
-        verdict: NotAcknowledged | None = answer
-        return verdict
+        if ping._answer is not None:
+            raise ping._answer
 
     def recv(self, timeout: float | None = None) -> Ping[T]:
         """The next piece of data, to be acknowledged; blocks until there is one.
@@ -171,14 +215,15 @@ class PingPong(Generic[T]):
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if it belongs to another thread's hub.
         """
-        deadline = _deadline(timeout)
+        limit = None if timeout is None else as_seconds("timeout", timeout)
+        deadline = math.inf if limit is None else time.monotonic() + limit
         while True:
             ping = self._pings.recv(timeout)
-            if not ping._withdrawn:
+            if ping._state is State.OUT:
                 ping._take()
                 return ping
             # Its sender gave up after it had been handed to us.
-            timeout = _left(deadline)
+            timeout = max(0.0, deadline - time.monotonic())
 
     def send_threadsafe(self, data: T) -> None:
         """:meth:`send` from a thread that is not its hub's; blocks the whole thread.
@@ -188,7 +233,7 @@ class PingPong(Generic[T]):
         :raises StateError: if it has not been used in a hub yet, or belongs to the
             calling thread.
         """
-        self._pings._call_from_thread(self.send, data)
+        call_from_thread(self._pings._hub, self.send, data)
 
     def close(self) -> None:
         """Take no more data and wake all who wait. May be called in the hub.
@@ -199,14 +244,18 @@ class PingPong(Generic[T]):
         :raises ChannelClosed: if it is closed already, unless it belongs to a job.
         :raises StateError: if it belongs to another thread's hub.
         """
-        if not (self._owned and self.closed):
-            self._pings.close()
-            self._close_now()
+        self._pings._enter("close")
+        if self.closed and not self._owned:
+            raise ChannelClosed(f"{self!r} is closed already")
+        self._close_now()
 
     def _close_now(self) -> None:
         """:meth:`close` for the job that owns it: never raises."""
         self._pings._close_now()
-        self._closing._close_now()
+        for sender in list(self._senders._senders):
+            sender.value._withdraw()
+        while self._pings._items:
+            self._pings.withdraw(self._pings._items[0])
 
     def __iter__(self) -> Iterator[Ping[T]]:
         """Receive until it is closed."""
@@ -218,19 +267,10 @@ class PingPong(Generic[T]):
 
     def __len__(self) -> int:
         """How many pieces of data lie ready."""
-        return len(self._pings)
+        return int(min(len(self._pings), self._capacity))
 
     def __bool__(self) -> bool:
         return True
 
     def __repr__(self) -> str:
-        return repr(self._pings).replace(type(self._pings).__name__, type(self).__name__, 1)
-
-
-def _deadline(timeout: float | None) -> float:
-    limit = None if timeout is None else as_seconds("timeout", timeout)
-    return math.inf if limit is None else time.monotonic() + limit
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
+        return describe(self, len(self._pings) - len(self), len([*self._pings._receivers]))

@@ -15,6 +15,7 @@ from deadlines import deadline
 from gevent import monkey
 from hypothesis import settings
 
+from gowork import Channel
 from gowork.testing import plugin
 from gowork.testing.leaks import left_since, sweep, watch
 
@@ -35,11 +36,17 @@ _stderr = pytest.StashKey[int]()
 settings.register_profile("gowork", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("gowork")
 
+
+def _is_compiled() -> bool:
+    return Channel.__mro__[1].__module__ == "gowork._exchanges"
+
+
 # What the variable GOWORK_TEST_EXPECT may promise of the process, and how to tell.
 KINDS = {
     "patched": lambda: monkey.is_module_patched("socket") and monkey.is_module_patched("threading"),
     "libuv": lambda: type(gevent.get_hub().loop).__module__ == "gevent.libuv.loop",
-    "pure": lambda: not hasattr(gevent.Greenlet, "__pyx_vtable__"),
+    "pure": lambda: not (hasattr(gevent.Greenlet, "__pyx_vtable__") or _is_compiled()),
+    "compiled": lambda: _is_compiled(),
     "oldest": lambda: gevent.__version__ == "24.10.1",
 }
 
@@ -55,9 +62,9 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    expected = os.environ.get("GOWORK_TEST_EXPECT")
-    if expected and expected not in _kinds():
-        raise pytest.UsageError(f"this should be a test run of kind {expected!r}: {_kinds()}")
+    missing = set(os.environ.get("GOWORK_TEST_EXPECT", "").split()) - set(_kinds())
+    if missing:
+        raise pytest.UsageError(f"this should be a test run of kind {missing}: {_kinds()}")
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         config.stash[_stderr] = os.dup(2)

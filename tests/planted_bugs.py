@@ -12,7 +12,7 @@ from gowork.endings import stop_all
 from gowork.errors import Cancelled
 from gowork.lifecycles import Lifecycle
 from gowork.outcomes import Interruption, Outcome
-from gowork.pingpong import PingPong
+from gowork.pingpong import Ping
 from gowork.states import JobGiven
 from gowork.tasks import Task
 
@@ -243,12 +243,13 @@ def the_first_kill_is_never_sent(monkeypatch):
 
 @caught_by("i43_each_value_passes_once", "send", "recv", "sleep", "fail", "cancel")
 def what_a_dead_receiver_had_is_lost(monkeypatch):
-    monkeypatch.setattr(channels.Channel, "_put_back", lambda channel, item: None)
+    monkeypatch.setattr(channels.Channel, "_put_back", lambda channel, number, value: None)
 
 
 @caught_by("i44_one_ping_at_a_time_for_each_sender", "ping", "pong")
 def a_ping_returns_when_it_was_taken(monkeypatch):
-    monkeypatch.setattr(PingPong, "_wait_for_answer", lambda pingpong, ping, deadline: None)
+    take = Ping._take
+    monkeypatch.setattr(Ping, "_take", lambda ping: (take(ping), ping.ack()))
 
 
 @caught_by("i47_the_end_is_logged_once")

@@ -15,6 +15,7 @@ from gowork import (
     Cancelled,
     Case,
     Channel,
+    ChannelClosed,
     Event,
     Job,
     JobState,
@@ -67,9 +68,11 @@ def test_a_job_ends_although_its_notices_are_awaited_in_another_hub():
     job = Job().with_timeout(20)
     job.add_task(routines(None, done))
     notices = job.task_done_notify()
-    notices._hub = object()
-    job.run()
+    elsewhere = gevent.spawn(in_a_thread, lambda: pytest.raises(ChannelClosed, notices.recv, 10))
+    while "receivers=1" not in repr(notices):
+        gevent.sleep(0.001)
     assert job.run().wait(10) and job.state is JobState.DONE
+    assert elsewhere.get(timeout=10)
 
 
 def test_notices_asked_for_here_may_tell_of_a_job_that_is_run_there():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import itertools
 import linecache
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from types import BuiltinMethodType, FrameType, MethodType, ModuleType
 from typing import Any
@@ -24,9 +24,9 @@ from gevent.queue import Channel as GeventChannel
 from gevent.queue import Queue, SimpleQueue
 from greenlet import greenlet
 
-from gowork.channels import Channel
+from gowork.channels import Channel, Line, Party
 from gowork.events import Event
-from gowork.operations import Entry, Operation
+from gowork.pingpong import Ping, PingPong
 from gowork.testing.traces import Trace
 from gowork.testing.watchers import AsyncWatcher, IoWatcher, TimerWatcher
 
@@ -38,6 +38,7 @@ WAITED_FOR = (
     Queue,
     GeventChannel,
     Channel,
+    PingPong,
     Event,
     TimerWatcher,
     IoWatcher,
@@ -49,8 +50,9 @@ GO_BETWEEN = (
     list,
     deque,
     dict,
-    Operation,
-    Entry,
+    Line,
+    Party,
+    Ping,
     AsyncWatcher,
 )
 WAKING = ("switch", "switch_args", "_on_expiration", "send_ignoring_arg")
@@ -145,7 +147,7 @@ def _search(waiting: list[greenlet]) -> dict[int, list[Any]]:
 def _leads_on(referrer: Any) -> bool:
     if not isinstance(referrer, GO_BETWEEN):
         return False
-    if isinstance(referrer, dict) and not isinstance(referrer, OrderedDict):
+    if isinstance(referrer, dict):
         return "__name__" not in referrer and "__builtins__" not in referrer
     if isinstance(referrer, BuiltinMethodType | MethodType):
         return referrer.__name__ in WAKING

@@ -13,7 +13,7 @@ import gevent
 from gevent._hub_local import get_hub_if_exists, set_hub
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from gowork.operations import seeded
+from gowork.channels import seeded
 from gowork.testing.clocks import Clock
 from gowork.testing.errors import Deadlock, Livelock, SimulationError
 from gowork.testing.hubs import SimulatedHub, out_of_reach

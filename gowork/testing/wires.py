@@ -142,9 +142,11 @@ class Connection:
 
     def _await_hang_ups(self) -> None:
         with epoll() as hang_ups:
+            left = 0
             for end in (self._client, self._server):
-                hang_ups.register(end.port.fileno(), 0)  # hang-ups are always reported
-            left = 2
+                if end.port.fileno() >= 0:  # else it has been closed before we began
+                    hang_ups.register(end.port.fileno(), 0)  # hang-ups are always reported
+                    left += 1
             while left:
                 socket.wait_read(hang_ups.fileno())
                 for descriptor, _ in hang_ups.poll(0):

@@ -1,0 +1,25 @@
+"""What is asked of greenlets and threads at every hand-over; C in ``_greenlets.pxd``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gevent import getcurrent
+
+from gowork.threads import get_ident
+
+__all__ = ["get_ident", "getcurrent", "import_greenlet", "is_child", "switch_to"]
+
+
+def import_greenlet() -> None:
+    """Nothing here; in C it makes the other functions work."""
+
+
+def is_child(greenlet: Any, hub: Any) -> bool:
+    """Whether *greenlet* belongs to *hub*, as all but a thread's first one do."""
+    return hub is not None and greenlet.parent is hub
+
+
+def switch_to(greenlet: Any) -> Any:
+    """What the running greenlet is switched back with."""
+    return greenlet.switch()
