@@ -11,10 +11,11 @@ from __future__ import annotations
 import enum
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from gevent import Greenlet, getcurrent
 from greenlet import GreenletExit
 from zope.interface import implementer
 
@@ -29,7 +30,7 @@ from gowork.channels import (
 from gowork.clocks import as_seconds
 from gowork.errors import ChannelClosed, ChannelTimeout, NotAcknowledged
 from gowork.interfaces import IPingPong
-from gowork.scopes import checkpoint, on_end
+from gowork.scopes import checkpoint
 
 __all__ = ["Ping", "PingPong"]
 
@@ -45,6 +46,9 @@ class State(enum.Enum):
     WITHDRAWN = "withdrawn"
 
 
+OUT, TAKEN, ANSWERED, WITHDRAWN = State
+
+
 class Ping(Generic[T]):
     """A piece of data that was received and is to be acknowledged.
 
@@ -52,16 +56,16 @@ class Ping(Generic[T]):
     block, or by hand with :attr:`value` and :meth:`ack`.
     """
 
-    __slots__ = ("_answer", "_forget_death", "_sender", "_state", "value")
+    __slots__ = ("_answer", "_receiver", "_sender", "_state", "value")
 
     def __init__(self, value: T) -> None:
         self.value = value
         # What waits for the answer, if it waits still.
         self._sender: Party | None = None
-        self._state = State.OUT
+        self._state = OUT
         # Why it was not acknowledged, or None.
         self._answer: NotAcknowledged | None = None
-        self._forget_death: Callable[[], None] | None = None
+        self._receiver: Greenlet[..., Any] | None = None
 
     def ack(self) -> None:
         """Let the sender's ``send`` return. Does not block; a second answer means nothing."""
@@ -83,8 +87,11 @@ class Ping(Generic[T]):
 
     def _take(self) -> None:
         """Belong to the running greenlet, whose death is an answer too."""
-        self._state = State.TAKEN
-        self._forget_death = on_end(self._receiver_died)
+        self._state = TAKEN
+        greenlet: Any = getcurrent()
+        if isinstance(greenlet, Greenlet):  # no other tells of its end
+            self._receiver = greenlet
+            greenlet.rawlink(self._receiver_died)
 
     def _receiver_died(self, greenlet: Any) -> None:
         reason = greenlet.exception
@@ -93,24 +100,23 @@ class Ping(Generic[T]):
         self._settle(NotAcknowledged(reason or "the receiver ended without acknowledging"))
 
     def _settle(self, answer: NotAcknowledged | None) -> None:
-        if self._state is State.TAKEN:
-            self._state, self._answer = State.ANSWERED, answer
-            self._let_go()
-            if self._forget_death is not None:
-                self._forget_death()
-                self._forget_death = None
+        if self._state is not TAKEN:
+            return
+        self._state, self._answer = ANSWERED, answer
+        if self._sender is not None:
+            self._sender.done()
+            self._sender = None
+        if self._receiver is not None:
+            self._receiver.unlink(self._receiver_died)
+            self._receiver = None
 
     def _withdraw(self) -> None:
         """Be nobody's any more, unless somebody has taken it."""
-        if self._state is State.OUT:
-            self._state = State.WITHDRAWN
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Wake the sender, if it waits still."""
-        sender, self._sender = self._sender, None
-        if sender is not None:
-            sender.done()
+        if self._state is OUT:
+            self._state = WITHDRAWN
+            if self._sender is not None:
+                self._sender.done()
+                self._sender = None
 
 
 class _Pings(Channel[Ping[T]]):
@@ -124,7 +130,7 @@ class _Pings(Channel[Ping[T]]):
             del self._returned[place : place + 1]
 
     def _put_back(self, number: int, ping: Ping[T]) -> None:
-        if ping._state is State.OUT:
+        if ping._state is OUT:
             super()._put_back(number, ping)
 
 
@@ -186,22 +192,21 @@ class PingPong(Generic[T]):
             if limit != 0:
                 ping._sender = self._senders._stand(ping)
                 ping._sender.wait(limit)
-            self._raise_what_became_of(ping)
+            if ping._state is not ANSWERED:
+                raise self._failure(ping)
+            if ping._answer is not None:
+                raise ping._answer
         finally:
             ping._sender = None
-            if ping._state is State.OUT:
+            if ping._state is OUT:
                 ping._withdraw()
                 self._pings.withdraw(ping)
 
-    def _raise_what_became_of(self, ping: Ping[T]) -> None:
-        if ping._state is State.WITHDRAWN:
-            raise ChannelClosed(f"{self!r} is closed")
-        if ping._state is not State.ANSWERED:
-            taken = ping._state is State.TAKEN
-            where = "was received but not acknowledged" if taken else "was not received"
-            raise ChannelTimeout(f"the data {where} in time: {self!r}")
-        if ping._answer is not None:
-            raise ping._answer
+    def _failure(self, ping: Ping[T]) -> Exception:
+        if ping._state is WITHDRAWN:
+            return ChannelClosed(f"{self!r} is closed")
+        where = "received but not acknowledged" if ping._state is TAKEN else "not received"
+        return ChannelTimeout(f"the data was {where} in time: {self!r}")
 
     def recv(self, timeout: float | None = None) -> Ping[T]:
         """The next piece of data, to be acknowledged; blocks until there is one.
@@ -215,15 +220,18 @@ class PingPong(Generic[T]):
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if it belongs to another thread's hub.
         """
-        limit = None if timeout is None else as_seconds("timeout", timeout)
-        deadline = math.inf if limit is None else time.monotonic() + limit
+        if timeout is None:
+            deadline = None
+        else:
+            limit = as_seconds("timeout", timeout)
+            deadline = math.inf if limit is None else time.monotonic() + limit
         while True:
             ping = self._pings.recv(timeout)
-            if ping._state is State.OUT:
+            if ping._state is OUT:
                 ping._take()
                 return ping
             # Its sender gave up after it had been handed to us.
-            timeout = max(0.0, deadline - time.monotonic())
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
 
     def send_threadsafe(self, data: T) -> None:
         """:meth:`send` from a thread that is not its hub's; blocks the whole thread.

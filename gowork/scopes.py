@@ -1,4 +1,4 @@
-"""What channels and ping/pong may know of tasks: who runs, whether it must stop, when it ends.
+"""What channels and ping/pong may know of tasks: who runs, and whether it must stop.
 
 A greenlet that runs a routine of a task carries the task in the attribute
 ``gowork_task``: an attribute rather than a context variable, because a helper
@@ -7,12 +7,11 @@ greenlet that copies the context is not the task.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from gevent import getcurrent
 
-__all__ = ["checkpoint", "current_task", "on_end"]
+__all__ = ["checkpoint", "current_task"]
 
 
 def current_task() -> Any:
@@ -31,16 +30,3 @@ def checkpoint() -> None:
     task = getattr(getcurrent(), "gowork_task", None)
     if task is not None:
         task._checkpoint()
-
-
-def on_end(callback: Callable[[Any], object]) -> Callable[[], None]:
-    """Call *callback(greenlet)* in the hub once the running greenlet is dead.
-
-    Returns a function that takes the promise back. Only gevent's greenlets tell
-    of their end: for the main greenlet and for raw ones nothing is ever called.
-    """
-    greenlet: Any = getcurrent()
-    if not hasattr(greenlet, "rawlink"):
-        return lambda: None
-    greenlet.rawlink(callback)
-    return lambda: greenlet.unlink(callback)
