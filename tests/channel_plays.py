@@ -165,6 +165,7 @@ class Play:
             player.kill()
         self.rest()
         assert not any(player.greenlet for player in self.players)
+        assert not gevent.get_hub().errors
         assert {state_of(channel)[2:] for channel in self.channels} == {(0, 0)}
         for which in range(len(self.channels)):
             while self.recv_nowait(which) not in (REFUSED, CLOSED):
