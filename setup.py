@@ -6,10 +6,13 @@ where ``PURE_PYTHON`` is set, gowork works as plain Python.
 """
 
 import os
+import sys
 
 from setuptools import Extension, setup
 
 COMPILED = ("parties", "exchanges", "selects")
+# Several Pythons may build at the same time.
+BUILD = os.path.join("build", str(sys.implementation.cache_tag))
 
 
 def extensions():
@@ -29,15 +32,19 @@ def extensions():
             )
             for name in COMPILED
         ],
-        build_dir="build",
+        build_dir=BUILD,
+        force=True,  # it could not tell that the directives have changed
         compiler_directives={
             "language_level": "3",
             # The types are in the .pxd files; the annotations are mypy's.
             "annotation_typing": False,
-            # Functions without the trappings of Python's: a call costs half.
+            # Functions without the trappings of Python's, whose calls cost half, but with
+            # signatures that inspect can read.
             "binding": False,
+            "embedsignature": True,
+            "embedsignature.format": "clinic",
         },
     )
 
 
-setup(ext_modules=extensions())
+setup(ext_modules=extensions(), options={"build": {"build_base": BUILD}})

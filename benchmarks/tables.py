@@ -12,6 +12,7 @@ from pathlib import Path
 import gevent
 
 from benchmarks.contests import Row
+from gowork import Channel
 
 __all__ = ["BEGIN", "END", "around", "context", "table"]
 
@@ -22,10 +23,12 @@ END = ".. The figures end."
 
 def context(rounds: int) -> str:
     """With what the figures were measured, as a sentence."""
+    is_compiled = Channel.__mro__[1].__module__ == "gowork._exchanges"
     loop = type(gevent.get_hub().loop).__module__
     parts = [
         f"{platform.python_implementation()} {platform.python_version()}",
         *(f"{name} {version(name)}" for name in ("gevent", "greenlet", "trio")),
+        f"gowork {'compiled' if is_compiled else 'as plain Python'}",
         f"the loop {loop}",
         f"{os.cpu_count()} cores",
     ]

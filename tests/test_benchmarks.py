@@ -12,7 +12,9 @@ from benchmarks.contests import Contestant, Gauge, Race, Row, check
 from benchmarks.tables import BEGIN, END, around, table
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = "unbuffered buffered pingpong pingpong-steps select wake idle chain growth".split()
+NAMES = (
+    "unbuffered buffered pingpong pingpong-steps select select-anew wake idle chain growth".split()
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
