@@ -9,6 +9,7 @@ from gevent.monkey import get_original
 from latecomers import LONG, Late, Story, in_the_hub, living, rest
 
 from gowork.channels import Channel
+from gowork.postponing import postponed
 from gowork.testing import explore
 
 block_the_loop = get_original("time", "sleep")
@@ -59,6 +60,7 @@ def timing_out(make, end, *more):
     gevent.spawn_later(1, received.step, "received", channel.recv_nowait)
     sender.join()
     timeout.close()
+    assert not postponed
     return tuple(story), received == ["received"]
 
 
