@@ -31,8 +31,14 @@ BY_NAME = {benchmark.name: benchmark for benchmark in (*BENCHMARKS, chains.MILLI
 
 def main() -> int:
     """The exit code: 1 if goals were to be checked and one is missed."""
-    options = _parser().parse_args()
-    place = around(options.write) if options.write else None
+    parser = _parser()
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("argument --rounds: must be at least 1")
+    try:
+        place = around(options.write) if options.write else None
+    except (OSError, ValueError) as error:
+        parser.error(f"argument --write: {error}")
     rounds, scale = (1, 0.01) if options.quick else (options.rounds, 1)
     rows = []
     for benchmark in options.benchmarks:

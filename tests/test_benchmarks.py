@@ -62,6 +62,24 @@ def test_the_table_is_written_into_a_page_each_time_anew(tmp_path):
         assert page.read_text() == f"before\n\n{BEGIN}\n\n{done.stdout}\n{END}\n\nafter\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--rounds", "0"], "argument --rounds: must be at least 1"),
+        (["--rounds", "-3"], "argument --rounds: must be at least 1"),
+        (["--rounds", "many"], "argument --rounds: invalid int value: 'many'"),
+        (["--write", "missing.rst"], "No such file or directory: 'missing.rst'"),
+        (["--write", "docs"], "Is a directory: 'docs'"),
+        (["--write", "README.rst"], "argument --write: README.rst has no place for the figures"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_before_anything_runs(arguments, complaint):
+    done = run("-m", "benchmarks", "idle", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: python -m benchmarks")
+    assert complaint in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}\n{BEGIN}"])
 def test_a_page_without_both_marks_is_refused(tmp_path, text):
     page = tmp_path / "page.rst"
