@@ -1,4 +1,4 @@
-"""A bounded pipeline: count the words of all the files below a directory.
+"""A bounded pipeline: count the words of all the regular files below a directory.
 
 One task walks the tree, several read and count, one adds up:
 
@@ -17,6 +17,7 @@ import argparse
 import os
 import re
 import signal
+import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,18 +31,23 @@ from gowork import Channel, Job, JobCancelled, Task
 
 def words_of(path: Path) -> Counter[str]:
     """How often each word is in the file, in lower case."""
-    return Counter(re.findall(r"\w+", path.read_text("utf-8", errors="replace").lower()))
+    words: Counter[str] = Counter()
+    with path.open(encoding="utf-8", errors="replace") as file:
+        while piece := file.readline(1 << 16):  # of bytes that are no text, a part of a line
+            words.update(re.findall(r"\w+", piece.lower()))
+    return words
 
 
 def walk(directory: Path, paths: Channel[Path]) -> None:
-    """Send the path of each file; the only sender, so it closes."""
+    """Send the path of each regular file; the only sender, so it closes."""
 
     def refuse(error: OSError) -> None:
         raise error  # os.walk would pass over what it cannot list
 
     for parent, _, names in os.walk(directory, onerror=refuse):
-        for name in names:
-            paths.send(Path(parent, name))
+        for path in (Path(parent, name) for name in names):
+            if stat.S_ISREG(path.stat().st_mode):  # a pipe might never end
+                paths.send(path)
     paths.close()
 
 
@@ -91,7 +97,7 @@ def show_progress(files: int) -> None:
 def main() -> None:
     """Print the most frequent words."""
     parser = argparse.ArgumentParser("python -m examples.pipeline", description="Count words.")
-    parser.add_argument("directory", type=Path, help="where the files are")
+    parser.add_argument("directory", type=Path, help="whose regular files are read")
     parser.add_argument("--workers", type=int, default=4, help="files at a time (default: 4)")
     parser.add_argument("--top", type=int, default=10, help="words to show (default: 10)")
     options = parser.parse_args()
@@ -100,6 +106,7 @@ def main() -> None:
     if options.workers < 1 or options.top < 1:
         parser.error("--workers and --top must be at least 1")
 
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads, as head, may have enough
     # A KeyboardInterrupt of Python's own may find the loop asleep, and is noticed when it wakes.
     signal_handler(signal.SIGINT, kill, getcurrent(), KeyboardInterrupt)
     try:

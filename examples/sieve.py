@@ -63,6 +63,7 @@ def main() -> None:
     how_many = parser.parse_args().how_many
     if how_many < 0:
         parser.error(f"there are no {how_many} primes")
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads, as head, may have enough
     # A KeyboardInterrupt of Python's own may come in the loop, which prints it, too.
     signal_handler(signal.SIGINT, kill, getcurrent(), KeyboardInterrupt)
     try:

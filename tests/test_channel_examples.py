@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -130,6 +131,18 @@ def test_bytes_that_are_no_text_are_no_error(tmp_path: Path) -> None:
     assert count_words(tmp_path, 1, lambda files: None) == Counter(["word"])
 
 
+def test_a_word_is_one_wherever_the_pieces_of_its_file_end(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a word\n" * 50_000)
+    assert count_words(tmp_path, 1, lambda files: None) == Counter(a=50_000, word=50_000)
+
+
+def test_what_is_no_regular_file_is_left_out(tree: Path) -> None:
+    os.mkfifo(tree / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(tree / "socket"))  # whole, it may be too long
+        assert count_words(tree, 2, lambda files: None) == WORDS
+
+
 def test_only_a_few_files_are_in_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("word")
     workers, done, most = 3, 0, 0
@@ -150,12 +163,25 @@ def test_only_a_few_files_are_in_hand(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert workers <= most <= 3 * workers + 2
 
 
-def test_a_file_that_cannot_be_read_stops_the_pipeline(tree: Path) -> None:
+def test_a_file_that_cannot_be_read_stops_the_pipeline(
+    monkeypatch: pytest.MonkeyPatch, tree: Path
+) -> None:
+    def refuse(path: Path) -> Counter[str]:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(pipeline, "words_of", refuse)
+    with pytest.raises(JobCancelled) as caught:
+        count_words(tree, 2, lambda files: None)
+    assert isinstance(caught.value.error, PermissionError)
+    assert caught.value.task.name == "count"
+
+
+def test_a_link_to_nothing_stops_the_pipeline(tree: Path) -> None:
     (tree / "dangling").symlink_to("nowhere")
     with pytest.raises(JobCancelled) as caught:
         count_words(tree, 2, lambda files: None)
     assert isinstance(caught.value.error, FileNotFoundError)
-    assert caught.value.task.name == "count"
+    assert caught.value.task.name == "walk"
 
 
 def test_a_directory_that_cannot_be_listed_stops_the_pipeline(tmp_path: Path) -> None:
@@ -204,14 +230,33 @@ def test_the_command_tells_of_a_file_that_cannot_be_read(how: list[str], tmp_pat
 
 @as_it_is_and_patched
 def test_the_pipeline_can_be_interrupted_while_it_reads(how: list[str], tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "silent")
+    for number in range(100):
+        (tmp_path / str(number)).write_text("word")
+    (tmp_path / "below").mkdir()
+    with open(tmp_path / "below" / "large", "wb") as file:
+        file.truncate(1 << 33)  # minutes to read, and no disk can tell
     process = start(how, "examples.pipeline", str(tmp_path))
-    with open(tmp_path / "silent", "w"):  # opened, that is, when the pipeline opens it, too
-        process.send_signal(signal.SIGINT)
-        assert ended(process) == (1, "", "stopped\n")
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert (first, ended(process)) == ("100 files so far\n", (1, "", "stopped\n"))
 
 
 # Both
+
+
+@as_it_is_and_patched
+@pytest.mark.parametrize("example", ["sieve", "pipeline"])
+def test_an_example_ends_quietly_when_its_reader_has_enough(
+    example: str, how: list[str], tree: Path
+) -> None:
+    arguments = {"sieve": ["1000000"], "pipeline": [str(tree)]}[example]
+    process = start(how, f"examples.{example}", *arguments)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    complained = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=20), complained) == (-signal.SIGPIPE, "")
 
 
 @pytest.mark.parametrize(
@@ -239,4 +284,4 @@ def test_an_example_to_learn_from_is_short_and_has_help(example: str) -> None:
     status, said, complained = ended(start(["-m"], f"examples.{example}", "--help"))
     assert (status, complained) == (0, "")
     assert said.startswith(f"usage: python -m examples.{example}")
-    assert len((ROOT / "examples" / f"{example}.py").read_text().splitlines()) < 120
+    assert len((ROOT / "examples" / f"{example}.py").read_text().splitlines()) < 130
