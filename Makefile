@@ -8,6 +8,8 @@
 
 VENV = .venv
 TOX_VENV = .venv-tox
+# A change of these takes effect when the extensions are built anew.
+COMPILED = gowork/parties.py gowork/exchanges.py gowork/selects.py $(wildcard gowork/*.pxd)
 BENCH_VENV = .venv-bench
 ENVS =
 ARGS =
@@ -37,7 +39,7 @@ bench: $(BENCH_VENV)/.ready
 # A second run finds the mark and is quick; a change of the metadata renews the environment.
 $(VENV)/.ready: EXTRA = examples
 $(BENCH_VENV)/.ready: EXTRA = bench
-$(VENV)/.ready $(BENCH_VENV)/.ready: setup.cfg setup.py
+$(VENV)/.ready $(BENCH_VENV)/.ready: setup.cfg setup.py $(COMPILED)
 	@python=`.ci/pythons best` && "$$python" -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@

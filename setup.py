@@ -25,11 +25,9 @@ def extensions():
     except ImportError:
         return []
     headers = os.path.dirname(os.path.dirname(os.path.abspath(greenlet.__file__)))
-    return cythonize(
+    found = cythonize(
         [
-            Extension(
-                f"gowork._{name}", [f"gowork/{name}.py"], include_dirs=[headers], optional=True
-            )
+            Extension(f"gowork._{name}", [f"gowork/{name}.py"], include_dirs=[headers])
             for name in COMPILED
         ],
         build_dir=BUILD,
@@ -43,8 +41,14 @@ def extensions():
             "binding": False,
             "embedsignature": True,
             "embedsignature.format": "clinic",
+            # An object that was not made as it should be raises AttributeError.
+            "nonecheck": True,
+            "auto_pickle": False,
         },
     )
+    for extension in found:
+        extension.optional = True  # a compiler that fails is no reason to fail
+    return found
 
 
 setup(ext_modules=extensions(), options={"build": {"build_base": BUILD}})

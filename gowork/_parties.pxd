@@ -32,9 +32,10 @@ cdef class Party:
     cpdef stop(self)
     cdef give(self)
     cdef _wake(self)
+    @cython.locals(done=Party)
     cdef _wait(self)
     @cython.locals(party=Party)
-    cdef bint _has_sent(self) except -1
+    cdef Party _done_one(self)
     @cython.locals(party=Party)
     cdef _leave(self)
 
@@ -47,6 +48,7 @@ cdef Party new_party(exchange, Line line, bint sends, value, greenlet, hub, call
 cdef class Line:
     cdef readonly Party first
     cdef Party last
+    cdef Py_ssize_t length
 
     @cython.locals(last=Party)
     cdef append(self, Party party)

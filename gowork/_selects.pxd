@@ -8,7 +8,7 @@ from gowork._parties cimport CLOSED, DONE, Party
 cdef object roll
 
 
-@cython.locals(all_cases=list, case=Case, chances=Py_ssize_t)
+@cython.locals(all_cases=list, case=Case, chances=Py_ssize_t, luck=double)
 cpdef select(cases, timeout=*)
 @cython.locals(case=Case, index=Py_ssize_t)
 cdef _proceed(list cases, Py_ssize_t chosen)

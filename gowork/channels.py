@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from gevent import Greenlet
 from zope.interface import implementer
@@ -19,23 +19,22 @@ from gowork.threads import allocate_lock, get_ident
 
 if TYPE_CHECKING or os.environ.get("PURE_PYTHON"):
     from gowork.exchanges import Case, Exchange
-    from gowork.parties import Line, Party
+    from gowork.parties import Party
     from gowork.selects import select
 else:
     try:
         from gowork._exchanges import Case, Exchange
-        from gowork._parties import Line, Party
+        from gowork._parties import Party
         from gowork._selects import select
     except ImportError:  # they have not been built: it goes without, only slower
         from gowork.exchanges import Case, Exchange
-        from gowork.parties import Line, Party
+        from gowork.parties import Party
         from gowork.selects import select
 
 __all__ = [
     "Case",
     "Channel",
     "Exchange",
-    "Line",
     "Party",
     "as_capacity",
     "call_from_thread",
@@ -46,6 +45,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+GLANCE = 1  # seconds; how often a thread that waits looks whether the hub has ended
 
 
 @implementer(IChannel)
@@ -137,8 +137,12 @@ class Channel(Exchange, Generic[T]):
     def __bool__(self) -> bool:
         return True
 
+    def __reduce__(self) -> NoReturn:
+        # Also of copy(), which would make two channels of one queue.
+        raise TypeError(f"{self!r} cannot be copied or pickled: share it, or send its values")
+
     def __repr__(self) -> str:
-        return describe(self, len([*self._senders]), len([*self._receivers]))
+        return describe(self, len(self._senders), len(self._receivers))
 
 
 def as_capacity(capacity: float) -> float:
@@ -154,10 +158,10 @@ def as_capacity(capacity: float) -> float:
     return capacity
 
 
-def describe(pipe: Any, senders: int, receivers: int) -> str:
+def describe(pipe: Any, senders: int, receivers: int, kind: str = "") -> str:
     """The representation of a channel, or what is like one, and of how many wait at it."""
     return (
-        f"<{type(pipe).__name__} {pipe.name or hex(id(pipe))}"
+        f"<{kind or type(pipe).__name__} {pipe.name or hex(id(pipe))}"
         f" capacity={pipe.capacity} len={len(pipe)} {'closed' if pipe.closed else 'open'}"
         f" senders={senders} receivers={receivers}>"
     )
@@ -166,27 +170,50 @@ def describe(pipe: Any, senders: int, receivers: int) -> str:
 def call_from_thread(hub: Any, fn: Callable[[Any], object], value: Any) -> None:
     """Call *fn(value)* in a greenlet of *hub*; blocks this thread, which is another, until then.
 
+    Where something is raised in the waiting thread itself, as by Ctrl-C, the greenlet is
+    killed first. If that comes too late the call has been made, although this raises.
+
     :raises StateError: if *hub* is None, or over, or this thread's own.
     """
     checkpoint()
     doing = "send_threadsafe"
-    if hub is None or hub.loop is None:
+    loop = None if hub is None else hub.loop
+    if loop is None:
         raise StateError("WITHOUT_HUB", doing, "use it in its hub first")
     if hub.thread_ident == get_ident():
         raise StateError("OF_THIS_THREAD", doing, "use send()")
     done = allocate_lock()
     done.acquire()
-    errors: list[BaseException] = []
+    calls: list[Greenlet[..., Any]] = []
 
-    def call() -> None:
-        try:
-            fn(value)
-        except BaseException as error:  # whatever it is, it is the thread's to raise
-            errors.append(error)
-        finally:
-            done.release()
+    def begin() -> None:
+        call: Greenlet[..., Any] = Greenlet(_quietly, fn, value)
+        # A link, since a greenlet that is killed before it begins still calls its links.
+        call.rawlink(lambda _: done.release())
+        calls.append(call)
+        call.start()
 
-    hub.loop.run_callback_threadsafe(Greenlet.spawn, call)
-    done.acquire()
-    if errors:
-        raise errors.pop()
+    def stop() -> None:
+        for call in calls:
+            call.kill(block=False)
+
+    loop.run_callback_threadsafe(begin)
+    try:
+        while not done.acquire(timeout=GLANCE):
+            if hub.loop is None:
+                raise StateError("WITHOUT_HUB", doing, "it has ended meanwhile")
+    except BaseException:
+        if hub.loop is not None:
+            loop.run_callback_threadsafe(stop)
+        raise
+    error = calls[0].value
+    if isinstance(error, BaseException):
+        raise error
+
+
+def _quietly(fn: Callable[[Any], object], value: Any) -> BaseException | None:
+    try:
+        fn(value)
+    except BaseException as error:  # whatever it is, it is the waiting thread's to raise
+        return error
+    return None

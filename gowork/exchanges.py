@@ -44,6 +44,10 @@ class Case:
     sends: bool
     value: Any
 
+    def __repr__(self) -> str:
+        what = f"sending {self.value!r} to" if self.sends else "receiving from"
+        return f"<{type(self).__name__} of {what} {self.channel!r}>"
+
 
 def new_case(channel: Exchange, sends: bool, value: Any) -> Case:
     """For speed, as :func:`new_party`."""
@@ -55,7 +59,7 @@ def new_case(channel: Exchange, sends: bool, value: Any) -> Case:
 
 
 class Exchange:
-    """A channel without what need not be fast; see :class:`~gowork.Channel`."""
+    """The values of a channel and the lines of those who wait; see :class:`~gowork.Channel`."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -130,6 +134,8 @@ class Exchange:
     def send_nowait(self, value: Any) -> None:
         """Hand *value* over without blocking; may be called in the hub.
 
+        As it never blocks, it raises no :exc:`Cancelled`.
+
         :raises WouldBlock: if neither a receiver nor the channel can accept it now.
         :raises ChannelClosed: if the channel is closed.
         :raises StateError: if the channel belongs to another thread's hub.
@@ -139,6 +145,8 @@ class Exchange:
 
     def recv_nowait(self) -> Any:
         """The next value, without blocking; may be called in the hub.
+
+        As it never blocks, it raises no :exc:`Cancelled`.
 
         :raises WouldBlock: if there is none now.
         :raises ChannelClosed: if the channel is closed and drained.
@@ -159,18 +167,20 @@ class Exchange:
     # Nothing below switches.
 
     def _close_now(self) -> None:
-        """Close, and wake all who wait, in any thread; never raises."""
+        """Close, and wake all who wait, if from another thread then soon; never raises."""
         self._closed = True
-        if self._senders.first is not None or self._receivers.first is not None:
-            if self._thread != get_ident():
-                self._hub.loop.run_callback_threadsafe(self._close_now)
-                return
-            for line in (self._senders, self._receivers):
-                while line.first is not None:
-                    line.first.settle(CLOSED)
+        loop = None if self._hub is None else self._hub.loop
+        if loop is None:
+            return  # nobody can wait
+        if self._thread != get_ident():
+            loop.run_callback_threadsafe(self._close_now)
+            return
+        for line in (self._senders, self._receivers):
+            while line.first is not None:
+                line.first.settle(CLOSED)
 
     def _enter(self, doing: str) -> None:
-        self._come_in(doing)
+        self._come_in(doing)  # which Python cannot call where it is C
 
     def _come_in(self, doing: str) -> bool:
         """Be in the thread of the hub, which is that of the first use."""

@@ -338,9 +338,10 @@ class Lifecycle:
 
     def _stop_tasks(self) -> None:
         for greenlet, task in list(self._living.items()):
-            # The task that has failed is on its way out; it runs this.
-            if greenlet is not getcurrent() or task is not self._outcome.interruption.task:
+            if task is None:
                 deliver(greenlet, self._outcome.interruption.error)
+            elif greenlet is not getcurrent() or task is not self._outcome.interruption.task:
+                task._tell(self._outcome.interruption.error)  # the failed one runs this itself
 
     def _abandon(self, unstopped: list[Unstopped]) -> None:
         """Give up what could not be stopped."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from gowork import greenlets
 from gowork.clocks import start_timer
-from gowork.postponing import postpone, postponed, raise_postponed
+from gowork.postponing import next_postponed, postpone, postponed
 
 __all__ = ["CLOSED", "DONE", "WAITING", "Line", "Party", "new_party"]
 
@@ -77,12 +77,12 @@ class Party:
     def settle(self, state: int) -> None:
         """Proceed, or meet the end: leave all lines and be woken."""
         first = self if self.cases is None else self.cases[0]
+        first._wake()  # before all else, as it fails if the loop is no more
         first._leave()
         self.state = state
-        first._wake()
 
     def done(self) -> None:
-        """Proceed, without the value."""
+        """Proceed, though nobody takes the value: as the sender of an answered ping."""
         self.settle(DONE)
         self.value = None
 
@@ -103,14 +103,20 @@ class Party:
     def _wait(self) -> None:
         woken = None
         try:
+            switch_out = getattr(self.greenlet, "switch_out", None)
+            if switch_out is not None:
+                switch_out()  # gevent's hook; the hub's own one raises, as nobody blocks there
             if late_errors:
-                raise_postponed(self.greenlet)
-            if self.greenlet is self.hub:
-                self.hub.switch()  # raises: nobody blocks in the hub
+                error = next_postponed(self.greenlet)
+                if error is not None:
+                    raise error
             while self.state == WAITING and not self.stopped:
                 woken = switch_to(self.hub)
         except BaseException as error:
-            if not self._has_sent():
+            done = self._done_one()
+            if done is None or not done.sends:
+                if done is not None:
+                    done.exchange._put_back(done.number, done.give())
                 raise
             postpone(error, self.greenlet, self.hub)
         finally:
@@ -119,15 +125,14 @@ class Party:
             self.callback = None  # which knows us: let go without the collector
             if self.state == WAITING:
                 self._leave()
+            self.greenlet = None  # which may keep us, in the traceback of what has ended it
 
-    def _has_sent(self) -> bool:
-        """Whether an exception comes too late; what has been received goes back."""
+    def _done_one(self) -> Party | None:
+        """That one of the call's parties which has proceeded."""
         for party in self.cases or (self,):
             if party.state == DONE:
-                if party.sends:
-                    return True
-                party.exchange._put_back(party.number, party.value)
-        return False
+                return party
+        return None
 
     def _leave(self) -> None:
         if self.cases is None:
@@ -164,11 +169,12 @@ def new_party(
 class Line:
     """Parties in the order they came; one may leave from the middle at no cost."""
 
-    __slots__ = ("first", "last")
+    __slots__ = ("first", "last", "length")
 
     def __init__(self) -> None:
         self.first: Party | None = None
         self.last: Party | None = None
+        self.length = 0
 
     def append(self, party: Party) -> None:
         """Let *party* stand at the end."""
@@ -179,6 +185,7 @@ class Line:
         else:
             last.after = party
         self.last = party
+        self.length += 1
 
     def remove(self, party: Party) -> None:
         """Let *party*, which stands here, go."""
@@ -192,6 +199,10 @@ class Line:
         else:
             after.before = before
         party.before = party.after = None
+        self.length -= 1
+
+    def __len__(self) -> int:
+        return self.length
 
     def __iter__(self) -> Iterator[Party]:
         """Those who stand here, from the first to the last."""

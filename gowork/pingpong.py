@@ -102,10 +102,16 @@ class Ping(Generic[T]):
     def _settle(self, answer: NotAcknowledged | None) -> None:
         if self._state is not TAKEN:
             return
+        if self._sender is not None:
+            self._sender.exchange._enter("ack")
         self._state, self._answer = ANSWERED, answer
         if self._sender is not None:
             self._sender.done()
             self._sender = None
+        self._forget_receiver()
+
+    def _forget_receiver(self) -> None:
+        """Have its death mean nothing: it has answered, or nobody would hear."""
         if self._receiver is not None:
             self._receiver.unlink(self._receiver_died)
             self._receiver = None
@@ -119,8 +125,19 @@ class Ping(Generic[T]):
                 self._sender = None
 
 
-class _Pings(Channel[Ping[T]]):
-    """Pings on their way; those that were withdrawn go nowhere."""
+class Pings(Channel[Ping[T]]):
+    """Pings on their way, as many as come; those that were withdrawn go nowhere."""
+
+    def __init__(self, capacity: float, name: str | None, kind: str) -> None:
+        super().__init__(math.inf, name=name)
+        self._asked = as_capacity(capacity)
+        self._kind = kind
+
+    def __len__(self) -> int:
+        return int(min(len(self._items), self._asked))
+
+    def __repr__(self) -> str:
+        return describe(self, len(self._items) - len(self), len(self._receivers), self._kind)
 
     def withdraw(self, ping: Ping[T]) -> None:
         """Take *ping* out, if it is here and not in the hands of a receiver."""
@@ -154,16 +171,22 @@ class PingPong(Generic[T]):
     _owned = False
 
     def __init__(self, capacity: float = 0, *, name: str | None = None) -> None:
-        #: The name it was given.
-        self.name = name
-        self._capacity = as_capacity(capacity)
-        self._pings: _Pings[T] = _Pings(math.inf)
+        self._pings: Pings[T] = Pings(capacity, name, type(self).__name__)
         self._senders = Exchange(0)
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given."""
+        return self._pings.name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._pings.name = name
 
     @property
     def capacity(self) -> float:
         """How many pieces of data lie ready at most; an int, or ``math.inf``."""
-        return self._capacity
+        return self._pings.capacity
 
     @property
     def closed(self) -> bool:
@@ -175,7 +198,7 @@ class PingPong(Generic[T]):
 
         When it raises and nobody had received the data, then nobody will.
 
-        :param timeout: seconds to wait at most for the acknowledgement; 0 tries once.
+        :param timeout: seconds to wait at most for the acknowledgement; 0 is always too late.
         :raises NotAcknowledged: if the receiver left its block by an exception, or its
             greenlet ended, without acknowledging.
         :raises ChannelClosed: if it is closed before anybody has received the data.
@@ -186,12 +209,14 @@ class PingPong(Generic[T]):
         """
         limit = None if timeout is None else as_seconds("timeout", timeout)
         checkpoint()
+        if limit == 0 and not self.closed:  # nobody can process it in no time
+            self._pings._enter("send")
+            raise ChannelTimeout(f"the data was not received in time: {self!r}")
         ping = Ping(data)
         self._pings.send_nowait(ping)
         try:
-            if limit != 0:
-                ping._sender = self._senders._stand(ping)
-                ping._sender.wait(limit)
+            ping._sender = self._senders._stand(ping)
+            ping._sender.wait(limit)
             if ping._state is not ANSWERED:
                 raise self._failure(ping)
             if ping._answer is not None:
@@ -201,6 +226,8 @@ class PingPong(Generic[T]):
             if ping._state is OUT:
                 ping._withdraw()
                 self._pings.withdraw(ping)
+            else:
+                ping._forget_receiver()
 
     def _failure(self, ping: Ping[T]) -> Exception:
         if ping._state is WITHDRAWN:
@@ -230,7 +257,7 @@ class PingPong(Generic[T]):
             if ping._state is OUT:
                 ping._take()
                 return ping
-            # Its sender gave up after it had been handed to us.
+            # Its sender gave up after it had been handed to us: we stand at the end again.
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
 
     def send_threadsafe(self, data: T) -> None:
@@ -275,10 +302,10 @@ class PingPong(Generic[T]):
 
     def __len__(self) -> int:
         """How many pieces of data lie ready."""
-        return int(min(len(self._pings), self._capacity))
+        return len(self._pings)
 
     def __bool__(self) -> bool:
         return True
 
     def __repr__(self) -> str:
-        return describe(self, len(self._pings) - len(self), len([*self._pings._receivers]))
+        return repr(self._pings)

@@ -8,75 +8,69 @@ call that waits. (That it comes at the next wait at the latest matters: a greenl
 does nothing but send could otherwise be caught in such a moment again and again.)
 
 A :class:`gevent.Timeout` that has been cancelled or closed by then, because its block has
-been left, comes no more.
+been left, comes no more; nor does what was thrown into a greenlet that has ended by then.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from gevent import Timeout
 
-__all__ = ["postpone", "postponed", "raise_postponed"]
+__all__ = ["next_postponed", "postpone", "postponed"]
 
-
-class _Postponed(NamedTuple):
-    error: BaseException
-    timeout: Timeout | None
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether it should be raised still; stops the timeout's clock."""
-        if self.timeout is None:
-            return True
-        wanted: bool = self.timeout.pending
-        self.timeout.timer.stop()
-        return wanted
-
-
-#: What is to be thrown once more, by greenlet; empty but for passing moments.
-postponed: dict[Any, list[_Postponed]] = {}
+#: The ids of greenlets that have something postponed; empty but for passing moments.
+postponed: dict[int, None] = {}
 
 
 def postpone(error: BaseException, greenlet: Any, hub: Any) -> None:
     """Have *error*, which was thrown into the running *greenlet*, come again later."""
-    timeout = _timeout_behind(error, hub)
-    if timeout is not None:
-        timeout.start()  # so that it can be cancelled
-        if not timeout.pending:
-            timeout = None
-    postponed.setdefault(greenlet, []).append(_Postponed(error, timeout))
-    hub.loop.run_callback(_throw, greenlet)
+    timer = _timer_behind(greenlet, hub)
+    if timer is not None:
+        timer.start(_throw, greenlet)  # for its owner to stop, or to use for something else
+    # With the greenlet, so that the two can be freed together whatever becomes of the loop.
+    # There is one at most: before the greenlet can wait again, it comes.
+    greenlet.gowork_postponed = error, timer
+    postponed[id(greenlet)] = None
+    if hub.loop is not None:
+        hub.loop.run_callback(_throw, greenlet)
 
 
-def raise_postponed(greenlet: Any) -> None:
-    """Raise what has been postponed for *greenlet*, if it is wanted still."""
-    errors = postponed.get(greenlet, [])
-    while errors:
-        first = errors.pop(0)
-        if not errors:
-            del postponed[greenlet]
-        if first.is_wanted:
-            raise first.error
+def next_postponed(
+    greenlet: Any, kind: type[BaseException] = BaseException
+) -> BaseException | None:
+    """What is now to be raised in *greenlet*, of *kind*; None if nothing is, or no longer."""
+    error, timer = greenlet.__dict__.get("gowork_postponed", (None, None))
+    if not isinstance(error, kind):
+        return None
+    del greenlet.gowork_postponed
+    postponed.pop(id(greenlet), None)
+    if timer is not None:
+        if getattr(timer, "callback", None) is not _throw:
+            return None
+        timer.stop()
+    return error
 
 
 def _throw(greenlet: Any) -> None:
-    """In the hub: as :func:`raise_postponed`, but in *greenlet*, which waits elsewhere."""
-    try:
-        raise_postponed(greenlet)
-    except BaseException as error:
-        if not greenlet.dead:
-            greenlet.throw(error)
+    """In the hub: raise what is postponed in *greenlet*, which waits, but not in gowork."""
+    error = next_postponed(greenlet)
+    if error is not None and not greenlet.dead:
+        greenlet.throw(error)
 
 
-def _timeout_behind(error: BaseException, hub: Any) -> Timeout | None:
-    """The timeout that has thrown *error*, which may be an exception of its user's choice."""
-    if isinstance(error, Timeout):
-        return error
-    # A timer calls in the hub, which stands where it has thrown.
+def _timer_behind(greenlet: Any, hub: Any) -> Any:
+    """The timer of the :class:`gevent.Timeout` that is throwing into *greenlet*, or None.
+
+    What it throws may be an exception of its user's choice; but the hub stands in it.
+    """
     frame = hub.gr_frame
-    expiring = Timeout._on_expiration.__code__  # type: ignore[attr-defined]
-    if frame is not None and frame.f_code is expiring:
-        timeout: Timeout = frame.f_locals["self"]
-        return timeout
+    while frame is not None:
+        if frame.f_code.co_name == "_on_expiration":
+            variables = frame.f_locals
+            timeout = variables.get("self")
+            if isinstance(timeout, Timeout) and any(one is greenlet for one in variables.values()):
+                # One that has closed itself has none that could be started.
+                return timeout.timer if hasattr(timeout.timer, "callback") else None
+        frame = frame.f_back
     return None

@@ -44,25 +44,40 @@ def select(
     :raises TypeError: if *timeout* is no number.
     :raises ValueError: if it is negative.
     """
-    limit = None if timeout is None else as_seconds("timeout", timeout)
+    limit = None if timeout is None else _limit_from(timeout)
     greenlet = getcurrent()
     task = getattr(greenlet, "gowork_task", None)
     if task is not None:
         task._checkpoint()
     chances = 0
-    all_cases = cases if type(cases) is list else list(cases)
+    all_cases = cases if type(cases) is list else _listed(cases)
     for candidate in all_cases:
         if isinstance(candidate, Case):
             case = candidate
             if case.channel._is_ready(case.sends):
                 chances += 1
         elif candidate is not None:
-            raise TypeError(f"a case is made by receiving() or sending(), not {candidate!r}")
+            raise TypeError(
+                f"a case is made by a channel's receiving() or sending(): {candidate!r}"
+            )
     if chances > 0:
-        return _proceed(all_cases, 0 if chances == 1 else int(roll() * chances))
+        luck = 0.0 if chances == 1 else roll()
+        return _proceed(all_cases, int(luck * chances))
     if limit is not None and limit == 0:
         return None, None, False
     return _wait_for_one(all_cases, limit, greenlet)
+
+
+def _listed(cases: Any) -> list[Any]:
+    if isinstance(cases, Exchange | Case):  # to go through a channel would receive from it
+        raise TypeError(f"select() takes a list of cases, not {cases!r}")
+    return list(cases)
+
+
+def _limit_from(timeout: Any) -> float | None:
+    if isinstance(timeout, Exchange | Case):
+        raise TypeError(f"select() takes one list of cases; {timeout!r} is outside of it")
+    return as_seconds("timeout", timeout)
 
 
 def _proceed(cases: list[exchanges.Case | None], chosen: int) -> tuple[int | None, Any, bool]:
@@ -101,9 +116,11 @@ def _wait_for_one(
     for party in waiting:
         party.cases = waiting
         party.line.append(party)
-    waiting[0].wait(limit)
-    for party in waiting:
-        party.cases = None
+    try:
+        waiting[0].wait(limit)
+    finally:
+        for party in waiting:
+            party.cases = None  # which knows them all: let go without the collector
     for party in waiting:
         if party.state == DONE:
             return party.index, None if party.sends else party.give(), True

@@ -20,9 +20,10 @@ from gevent.hub import Waiter
 from zope.interface import implementer
 
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, give_way, idle_clock
-from gowork.errors import AssertionFailed, StateError, VerdictMissing
+from gowork.errors import AssertionFailed, Cancelled, StateError, VerdictMissing
 from gowork.events import Event
 from gowork.interfaces import ITask
+from gowork.postponing import next_postponed
 from gowork.routines import Routines
 from gowork.states import JobState, TaskGiven, TaskState, step
 
@@ -62,6 +63,7 @@ class Task:
         self._ended: Event | None = None
         self._ticked = False
         self._finished = False
+        self._told = False  # by a checkpoint that it must stop
         self._rest: float | None = None
         self._waiter: Waiter[Any] | None = None
         self._progressed = 0.0
@@ -192,7 +194,19 @@ class Task:
         """:raises Cancelled: if the running greenlet is this task's own and must stop."""
         reason = self.job._stopped(self)
         if reason is not None and (getcurrent() is self._greenlet or self.job._is_a_copy()):
-            raise reason
+            if self._told:
+                give_way()  # it goes on all the same, and nobody else would get a turn
+            self._told = True
+            # A delivery that has been postponed is this one: there are no two of it.
+            raise next_postponed(getcurrent(), Cancelled) or reason
+
+    def _tell(self, reason: Any) -> None:
+        """Have the hub raise :exc:`Cancelled` for the first time, if no checkpoint has by then."""
+        self.job._home.call_soon(self._throw, Cancelled(reason))
+
+    def _throw(self, error: Cancelled) -> None:
+        if not self._told and self._greenlet is not None and not self._greenlet.dead:
+            self._greenlet.throw(error)
 
     def _live(self) -> None:
         """The body of the task's greenlet; lets nothing escape."""

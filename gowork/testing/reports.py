@@ -24,9 +24,9 @@ from gevent.queue import Channel as GeventChannel
 from gevent.queue import Queue, SimpleQueue
 from greenlet import greenlet
 
-from gowork.channels import Channel, Line, Party
+from gowork.channels import Channel, Exchange, Party
 from gowork.events import Event
-from gowork.pingpong import Ping, PingPong
+from gowork.pingpong import PingPong, Pings
 from gowork.testing.traces import Trace
 from gowork.testing.watchers import AsyncWatcher, IoWatcher, TimerWatcher
 
@@ -50,9 +50,8 @@ GO_BETWEEN = (
     list,
     deque,
     dict,
-    Line,
+    Exchange,
     Party,
-    Ping,
     AsyncWatcher,
 )
 WAKING = ("switch", "switch_args", "_on_expiration", "send_ignoring_arg")
@@ -118,6 +117,11 @@ def _search(waiting: list[greenlet]) -> dict[int, list[Any]]:
         arrived: list[tuple[int, Any]] = []
         objects = [lead for lead, _ in leads.values()]
         for lead, whom in leads.values():
+            if isinstance(lead, Party):  # which its neighbours in the line may be all to know
+                if _is_awaited(lead.exchange):
+                    arrived += [(one, lead.exchange) for one in whom]
+                else:  # the inside of something
+                    following.setdefault(id(lead.exchange), (lead.exchange, set()))[1].update(whom)
             links = lead if isinstance(lead, list) else []
             owners = [link.owner for link in links if isinstance(link, _Mark)]
             arrived += [(one, owner) for owner in owners for one in whom if one != id(owner)]
@@ -126,7 +130,7 @@ def _search(waiting: list[greenlet]) -> dict[int, list[Any]]:
                 continue
             for lead in gc.get_referents(referrer):
                 _, whom = leads.get(id(lead), (None, set[int]()))
-                if isinstance(referrer, WAITED_FOR):
+                if _is_awaited(referrer):
                     arrived += [(one, referrer) for one in whom]
                 elif whom and _leads_on(referrer):
                     following.setdefault(id(referrer), (referrer, set()))[1].update(whom)
@@ -142,6 +146,10 @@ def _search(waiting: list[greenlet]) -> dict[int, list[Any]]:
         if not leads:
             break
     return found
+
+
+def _is_awaited(what: Any) -> bool:
+    return isinstance(what, WAITED_FOR) and not isinstance(what, Pings)
 
 
 def _leads_on(referrer: Any) -> bool:
@@ -162,6 +170,8 @@ def _describe(awaited: Any, frames: list[FrameType], trace: Trace) -> str:
     if isinstance(awaited, TimerWatcher):
         return "a timer"
     awaited, name = _named(awaited, frames)
+    if isinstance(awaited, Channel | PingPong) and awaited.name:
+        name = repr(awaited.name)
     kind = type(awaited).__name__
     holder = getattr(awaited, "_owner", None) if isinstance(awaited, RLock) else None
     held = f", held by {trace.name_of(holder)}" if isinstance(holder, greenlet) else ""
