@@ -171,7 +171,7 @@ def call_from_thread(hub: Any, fn: Callable[[Any], object], value: Any) -> None:
     """Call *fn(value)* in a greenlet of *hub*; blocks this thread, which is another, until then.
 
     Where something is raised in the waiting thread itself, as by Ctrl-C, the greenlet is
-    killed first. If that comes too late the call has been made, although this raises.
+    killed first; but where it has made the call already, this raises nevertheless.
 
     :raises StateError: if *hub* is None, or over, or this thread's own.
     """
@@ -199,16 +199,21 @@ def call_from_thread(hub: Any, fn: Callable[[Any], object], value: Any) -> None:
 
     loop.run_callback_threadsafe(begin)
     try:
-        while not done.acquire(timeout=GLANCE):
-            if hub.loop is None:
-                raise StateError("WITHOUT_HUB", doing, "it has ended meanwhile")
+        _wait_in_thread(done, hub)
     except BaseException:
         if hub.loop is not None:
             loop.run_callback_threadsafe(stop)
+            _wait_in_thread(done, hub)
         raise
     error = calls[0].value
     if isinstance(error, BaseException):
         raise error
+
+
+def _wait_in_thread(done: Any, hub: Any) -> None:
+    while not done.acquire(timeout=GLANCE):
+        if hub.loop is None:
+            raise StateError("WITHOUT_HUB", "send_threadsafe", "it has ended meanwhile")
 
 
 def _quietly(fn: Callable[[Any], object], value: Any) -> BaseException | None:

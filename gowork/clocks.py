@@ -214,14 +214,14 @@ class IdleClock(_Heap):
         self._arm()
 
 
-def give_way() -> None:
-    """Block for one whole pass of the loop: callbacks, I/O and timers.
+def give_way(length: float = 0) -> None:
+    """Block for one whole pass of the loop, callbacks, I/O and timers, and *length* seconds.
 
     ``gevent.sleep(0)`` only queues behind the callbacks, and the loop runs fifty of those
     before it looks at its timers again.
     """
     hub = gevent.get_hub()
-    with timer(hub.loop, 0) as passing:
+    with timer(hub.loop, length) as passing:
         hub.wait(passing)
 
 

@@ -69,7 +69,7 @@ def select(
 
 
 def _listed(cases: Any) -> list[Any]:
-    if isinstance(cases, Exchange | Case):  # to go through a channel would receive from it
+    if isinstance(cases, Case) or hasattr(cases, "recv"):  # to go through it would receive
         raise TypeError(f"select() takes a list of cases, not {cases!r}")
     return list(cases)
 

@@ -195,7 +195,7 @@ class Task:
         reason = self.job._stopped(self)
         if reason is not None and (getcurrent() is self._greenlet or self.job._is_a_copy()):
             if self._told:
-                give_way()  # it goes on all the same, and nobody else would get a turn
+                give_way(FIRST_PAUSE)  # or one that always goes on would leave nobody a turn
             self._told = True
             # A delivery that has been postponed is this one: there are no two of it.
             raise next_postponed(getcurrent(), Cancelled) or reason
