@@ -6,7 +6,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 import time
 import weakref
 from functools import partial
@@ -23,6 +22,7 @@ from gowork.errors import Cancelled, ChannelClosed, ChannelTimeout, StateError
 from gowork.testing import Deadlock, explore, simulate
 
 start_thread = get_original("_thread", "start_new_thread")
+get_ident = get_original("_thread", "get_ident")
 block_the_loop = get_original("time", "sleep")
 
 
@@ -233,7 +233,6 @@ def test_an_answer_from_another_thread_is_refused_and_can_be_given_later():
     sender = waiting(pingpong.send, "a")
     ping = pingpong.recv()
     assert type(in_a_thread(lambda: outcome_of(ping.ack))) is StateError
-    gevent.sleep(0)
     assert not sender.dead
     ping.ack()
     sender.join()
@@ -277,12 +276,13 @@ def test_a_thread_that_is_interrupted_takes_back_what_nobody_has_taken(make):
     def receive_later():
         pipes.append(used(make()))
         until(lambda: "senders=1" in repr(pipes[0]))
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        signal.pthread_kill(main, signal.SIGUSR1)
         block_the_loop(0.05)  # who does not wait for it to go round has raised already
         until(lambda: raised)
         return outcome_of(pipes[0].recv, 0)
 
-    pipes, raised, former = [], [], signal.signal(signal.SIGUSR1, interrupt)
+    pipes, raised, main = [], [], get_ident()
+    former = signal.signal(signal.SIGUSR1, interrupt)
     receiver = waiting(in_a_thread, receive_later)
     until(lambda: pipes)
     try:
