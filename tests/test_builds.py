@@ -1,0 +1,131 @@
+"""What setup.py builds, and what it does without: a compiler, or Cython, or a wish for them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTENSIONS = {
+    f"gowork._{name}": f"gowork/{name}.py" for name in ("parties", "exchanges", "selects")
+}
+# Stand-ins for the tools, which need not be there: they tell what they would have built.
+SETUPTOOLS = """
+import json
+
+class Extension:
+    def __init__(self, name, sources, optional=False, **settings):
+        self.name, self.sources, self.optional = name, sources, optional
+
+def setup(ext_modules, **settings):
+    print(json.dumps([[one.name, one.sources, one.optional] for one in ext_modules]))
+"""
+# As Cython's own, this makes extensions anew, and forgets whether they are optional.
+CYTHON = """
+from setuptools import Extension
+
+def cythonize(extensions, **settings):
+    return [Extension(one.name, one.sources) for one in extensions]
+"""
+NO_CYTHON = "raise ModuleNotFoundError('there is none')"
+
+
+def run_setup(tree: Path, *arguments: str, **variables: str) -> str:
+    """What ``setup.py`` prints in *tree*, in an environment with these *variables*."""
+    environment = {key: value for key, value in os.environ.items() if key != "PURE_PYTHON"}
+    done = subprocess.run(
+        [sys.executable, "setup.py", *arguments],
+        cwd=tree,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=25,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def write(directory: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def planned(tmp_path: Path, cython: str = "", **variables: str) -> dict[str, tuple[str, bool]]:
+    """The source of each extension that ``setup.py`` asks for, and whether it is optional."""
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    tools = tmp_path / "tools"
+    write(
+        tools,
+        {"setuptools.py": SETUPTOOLS, "Cython/__init__.py": cython, "Cython/Build.py": CYTHON},
+    )
+    told = json.loads(run_setup(tmp_path, PYTHONPATH=str(tools), **variables))
+    return {name: (source, optional) for name, [source], optional in told}
+
+
+def test_all_extensions_are_optional(tmp_path):
+    assert planned(tmp_path) == {name: (source, True) for name, source in EXTENSIONS.items()}
+
+
+def test_nothing_is_compiled_where_pure_python_is_wanted(tmp_path):
+    assert planned(tmp_path, PURE_PYTHON="1") == {}
+
+
+def test_nothing_is_compiled_without_cython(tmp_path):
+    assert planned(tmp_path, cython=NO_CYTHON) == {}
+
+
+@pytest.mark.parametrize(("name", "source"), EXTENSIONS.items())
+def test_each_extension_has_its_source_and_its_types(name, source):
+    types = name.replace(".", "/") + ".pxd"
+    assert (ROOT / source).is_file() and (ROOT / types).is_file()
+
+
+def test_the_sources_that_are_given_away_include_the_types_and_nothing_that_is_built():
+    lines = (ROOT / "MANIFEST.in").read_text().splitlines()
+    assert "recursive-include gowork *.pxd" in lines
+    excluded = next(line for line in lines if line.startswith("global-exclude"))
+    assert "*.so" in excluded.split()
+    assert "global-exclude" in lines[-1]  # or what comes after it would include them again
+
+
+# The real tools, where they are installed: all above holds with stand-ins as well.
+
+HAS_TOOLS = all(importlib.util.find_spec(name) for name in ("setuptools", "Cython"))
+
+
+@pytest.fixture(scope="module")
+def without_compiler(tmp_path_factory):
+    """A copy of the sources in which a build without a compiler has been made."""
+    tree = tmp_path_factory.mktemp("sources")
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    unwanted = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(ROOT / "gowork", tree / "gowork", ignore=unwanted)
+    write(tree, {"gowork/_left_by_a_former_build.so": ""})
+    run_setup(tree, "--quiet", "build", "--build-lib", "lib", "egg_info", CC="false")
+    return tree
+
+
+if HAS_TOOLS:
+
+    def test_without_a_compiler_the_build_is_plain_python(without_compiler):
+        built = {path.name for path in (without_compiler / "lib" / "gowork").iterdir()}
+        assert {"channels.py", "parties.py", "py.typed", "testing"} <= built
+        assert not [name for name in built if name.endswith((".so", ".c", ".pxd"))]
+
+    def test_a_source_distribution_can_be_built_from(without_compiler):
+        listed = without_compiler / "gowork.egg-info" / "SOURCES.txt"
+        files = listed.read_text().splitlines()
+        types = [f"gowork/{path.name}" for path in (ROOT / "gowork").glob("*.pxd")]
+        assert {"setup.py", "pyproject.toml", *EXTENSIONS.values(), *types} <= {*files}
+        assert not [name for name in files if name.endswith((".so", ".c", ".pyc"))]
