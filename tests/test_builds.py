@@ -35,15 +35,39 @@ from setuptools import Extension
 def cythonize(extensions, **settings):
     return [Extension(one.name, one.sources) for one in extensions]
 """
+# gevent is compiled as ever, only gowork is not.
+PLAIN = """
+import gc, sys, weakref
+sys.modules.update(dict.fromkeys(["gowork._parties", "gowork._exchanges", "gowork._selects"]))
+import gevent
+from gowork import Channel, exchanges, select
+
+assert issubclass(Channel, exchanges.Exchange) and select.__module__ == "gowork.selects"
+gc.disable()
+waits = {
+    "send": lambda channel, value: channel.send(value),
+    "recv": lambda channel, value: channel.recv() is value,
+    "select": lambda channel, value: select([channel.sending(value), Channel().receiving()]),
+}
+for name, wait in waits.items():
+    channel, value = Channel(), gevent.Greenlet()
+    greenlet = gevent.spawn(wait, channel, value)
+    gevent.sleep(0)
+    alive = [weakref.ref(one) for one in (channel, value, greenlet)]
+    greenlet.kill()
+    del channel, value, greenlet
+    gevent.sleep(0)
+    print(name, *[one() for one in alive])
+"""
 NO_CYTHON = "raise ModuleNotFoundError('there is none')"
 
 
-def run_setup(tree: Path, *arguments: str, **variables: str) -> str:
-    """What ``setup.py`` prints in *tree*, in an environment with these *variables*."""
+def run_python(arguments: list[str], cwd: Path | None = None, **variables: str) -> str:
+    """What a process prints; pure Python is wanted only if the *variables* say so."""
     environment = {key: value for key, value in os.environ.items() if key != "PURE_PYTHON"}
     done = subprocess.run(
-        [sys.executable, "setup.py", *arguments],
-        cwd=tree,
+        [sys.executable, *arguments],
+        cwd=cwd,
         env=environment | variables,
         capture_output=True,
         text=True,
@@ -68,7 +92,7 @@ def planned(tmp_path: Path, cython: str = "", **variables: str) -> dict[str, tup
         tools,
         {"setuptools.py": SETUPTOOLS, "Cython/__init__.py": cython, "Cython/Build.py": CYTHON},
     )
-    told = json.loads(run_setup(tmp_path, PYTHONPATH=str(tools), **variables))
+    told = json.loads(run_python(["setup.py"], tmp_path, PYTHONPATH=str(tools), **variables))
     return {name: (source, optional) for name, [source], optional in told}
 
 
@@ -98,6 +122,11 @@ def test_the_sources_that_are_given_away_include_the_types_and_nothing_that_is_b
     assert "global-exclude" in lines[-1]  # or what comes after it would include them again
 
 
+def test_a_killed_waiter_keeps_nothing_alive_where_nothing_was_compiled():
+    done = run_python(["-P", "-c", PLAIN])
+    assert done == "".join(f"{name} None None None\n" for name in ("send", "recv", "select"))
+
+
 # The real tools, where they are installed: all above holds with stand-ins as well.
 
 HAS_TOOLS = all(importlib.util.find_spec(name) for name in ("setuptools", "Cython"))
@@ -112,7 +141,8 @@ def without_compiler(tmp_path_factory):
     unwanted = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(ROOT / "gowork", tree / "gowork", ignore=unwanted)
     write(tree, {"gowork/_left_by_a_former_build.so": ""})
-    run_setup(tree, "--quiet", "build", "--build-lib", "lib", "egg_info", CC="false")
+    build = ["setup.py", "--quiet", "build", "--build-lib", "lib", "egg_info"]
+    run_python(build, tree, CC="false")
     return tree
 
 
