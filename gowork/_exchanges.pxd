@@ -1,6 +1,6 @@
 # The types with which exchanges.py is compiled.
 cimport cython
-from gowork._greenlets cimport get_ident, getcurrent, import_greenlet, is_child
+from gowork._greenlets cimport get_ident, getcurrent, import_greenlet, is_child, task_of
 from gowork._parties cimport CLOSED, DONE, Line, Party, new_party
 
 

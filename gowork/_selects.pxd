@@ -1,7 +1,7 @@
 # The types with which selects.py is compiled.
 cimport cython
 from gowork._exchanges cimport Case, Exchange
-from gowork._greenlets cimport getcurrent, import_greenlet
+from gowork._greenlets cimport getcurrent, import_greenlet, task_of
 from gowork._parties cimport CLOSED, DONE, Party
 
 

@@ -28,6 +28,7 @@ get_ident: Callable[[], int]
 getcurrent: Callable[[], Any]
 import_greenlet: Callable[[], None]
 is_child: Callable[[Any, Any], bool]
+task_of: Callable[[Any], Any]
 new_party: Callable[[Any, parties.Line, bool, Any, Any, Any, Any], parties.Party]
 for room in (greenlets, parties):
     globals().update({name: getattr(room, name) for name in room.__all__})
@@ -88,7 +89,7 @@ class Exchange:
         """
         limit = None if timeout is None else as_seconds("timeout", timeout)
         greenlet = getcurrent()
-        task = getattr(greenlet, "gowork_task", None)
+        task = task_of(greenlet)
         if task is not None:
             task._checkpoint()
         if self._accepts(value):
@@ -116,7 +117,7 @@ class Exchange:
         """
         limit = None if timeout is None else as_seconds("timeout", timeout)
         greenlet = getcurrent()
-        task = getattr(greenlet, "gowork_task", None)
+        task = task_of(greenlet)
         if task is not None:
             task._checkpoint()
         if self._has_value("recv"):

@@ -9,7 +9,7 @@ from gevent import getcurrent
 
 from gowork.threads import get_ident
 
-__all__ = ["get_ident", "getcurrent", "import_greenlet", "is_child", "switch_to"]
+__all__ = ["get_ident", "getcurrent", "import_greenlet", "is_child", "switch_to", "task_of"]
 
 
 def import_greenlet() -> None:
@@ -24,3 +24,8 @@ def is_child(greenlet: Any, hub: Any) -> bool:
 def switch_to(greenlet: Any) -> Any:
     """What the running greenlet is switched back with; calls no hook of gevent's."""
     return greenlets.greenlet.switch(greenlet)
+
+
+def task_of(greenlet: Any) -> Any:
+    """The task whose routine runs in *greenlet*, or None."""
+    return getattr(greenlet, "gowork_task", None)

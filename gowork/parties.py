@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gevent import Greenlet
+
 from gowork import greenlets
 from gowork.clocks import start_timer
 from gowork.postponing import next_postponed, postpone, postponed
@@ -32,6 +34,7 @@ import_greenlet()
 
 # These are C variables there.
 late_errors = postponed
+usual = Greenlet  # has no hook, which is costly to look for
 # What has become of a party: it waits, has proceeded, has met the end, or has gone.
 WAITING, DONE, CLOSED, GONE = range(4)
 
@@ -103,9 +106,10 @@ class Party:
     def _wait(self) -> None:
         woken = None
         try:
-            switch_out = getattr(self.greenlet, "switch_out", None)
-            if switch_out is not None:
-                switch_out()  # gevent's hook; the hub's own one raises, as nobody blocks there
+            if type(self.greenlet) is not usual:
+                switch_out = getattr(self.greenlet, "switch_out", None)  # a hook of gevent's
+                if switch_out is not None:
+                    switch_out()  # the hub's raises: nobody blocks there
             if late_errors:
                 error = next_postponed(self.greenlet)
                 if error is not None:

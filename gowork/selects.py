@@ -18,6 +18,7 @@ Case: type[exchanges.Case]
 Exchange: type[exchanges.Exchange]
 getcurrent: Callable[[], Any]
 import_greenlet: Callable[[], None]
+task_of: Callable[[Any], Any]
 for room in (greenlets, parties, exchanges):
     globals().update({name: getattr(room, name) for name in room.__all__})
 import_greenlet()
@@ -46,7 +47,7 @@ def select(
     """
     limit = None if timeout is None else _limit_from(timeout)
     greenlet = getcurrent()
-    task = getattr(greenlet, "gowork_task", None)
+    task = task_of(greenlet)
     if task is not None:
         task._checkpoint()
     chances = 0
