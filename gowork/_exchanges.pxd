@@ -41,7 +41,7 @@ cdef class Exchange:
     cdef bint _come_in(self, doing) except -1
     cdef _hub_of(self, greenlet, doing)
     cpdef _belong_to(self, hub)
-    cdef Party _party(self, bint sends, value, greenlet, doing)
+    cdef Party _party(self, bint sends, value, doing)
     cpdef Party _stand(self, value)
     @cython.locals(receiver=Party)
     cdef bint _accepts(self, value) except -1

@@ -88,14 +88,13 @@ class Exchange:
         :raises ValueError: if it is negative.
         """
         limit = None if timeout is None else as_seconds("timeout", timeout)
-        greenlet = getcurrent()
-        task = task_of(greenlet)
+        task = task_of(getcurrent())
         if task is not None:
             task._checkpoint()
         if self._accepts(value):
             return
         if limit is None or limit > 0:
-            party = self._party(True, value, greenlet, "send")
+            party = self._party(True, value, "send")
             self._senders.append(party)
             party.wait(limit)
             if party.state == DONE:
@@ -116,14 +115,13 @@ class Exchange:
         :raises ValueError: if it is negative.
         """
         limit = None if timeout is None else as_seconds("timeout", timeout)
-        greenlet = getcurrent()
-        task = task_of(greenlet)
+        task = task_of(getcurrent())
         if task is not None:
             task._checkpoint()
         if self._has_value("recv"):
             return self._take()
         if limit is None or limit > 0:
-            party = self._party(False, None, greenlet, "recv")
+            party = self._party(False, None, "recv")
             self._receivers.append(party)
             party.wait(limit)
             if party.state == DONE:
@@ -210,15 +208,16 @@ class Exchange:
         self._call_soon = hub.loop.run_callback
         self._thread = hub.thread_ident
 
-    def _party(self, sends: bool, value: Any, greenlet: Any, doing: str) -> parties.Party:
-        """A party that does not stand here yet."""
+    def _party(self, sends: bool, value: Any, doing: str) -> parties.Party:
+        """The running greenlet as a party that does not stand here yet."""
+        greenlet = getcurrent()
         hub = self._hub_of(greenlet, doing)
         line = self._senders if sends else self._receivers
         return new_party(self, line, sends, value, greenlet, hub, self._call_soon)
 
     def _stand(self, value: Any) -> parties.Party:
         """The running greenlet as a sender that stands here; it is to wait."""
-        party = self._party(True, value, getcurrent(), "send")
+        party = self._party(True, value, "send")
         self._senders.append(party)
         return party
 

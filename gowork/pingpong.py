@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from gevent import Greenlet, getcurrent
 from greenlet import GreenletExit
@@ -306,6 +306,9 @@ class PingPong(Generic[T]):
 
     def __bool__(self) -> bool:
         return True
+
+    def __reduce__(self) -> NoReturn:
+        self._pings.__reduce__()
 
     def __repr__(self) -> str:
         return repr(self._pings)

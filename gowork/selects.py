@@ -46,8 +46,7 @@ def select(
     :raises ValueError: if it is negative.
     """
     limit = None if timeout is None else _limit_from(timeout)
-    greenlet = getcurrent()
-    task = task_of(greenlet)
+    task = task_of(getcurrent())
     if task is not None:
         task._checkpoint()
     chances = 0
@@ -66,7 +65,7 @@ def select(
         return _proceed(all_cases, int(luck * chances))
     if limit is not None and limit == 0:
         return None, None, False
-    return _wait_for_one(all_cases, limit, greenlet)
+    return _wait_for_one(all_cases, limit)
 
 
 def _listed(cases: Any) -> list[Any]:
@@ -101,19 +100,19 @@ def _proceed(cases: list[exchanges.Case | None], chosen: int) -> tuple[int | Non
 
 
 def _wait_for_one(
-    cases: list[exchanges.Case | None], limit: float | None, greenlet: Any
+    cases: list[exchanges.Case | None], limit: float | None
 ) -> tuple[int | None, Any, bool]:
     waiting: list[parties.Party] = []
     for index, case in enumerate(cases):
         if case is not None:
-            party = case.channel._party(case.sends, case.value, greenlet, "select")
+            party = case.channel._party(case.sends, case.value, "select")
             party.index = index
             waiting.append(party)
     if len({party.line for party in waiting}) < len(waiting):
         dice.shuffle(waiting)  # to be fair to several cases of one channel
     if not waiting:
         nothing = Exchange(0)  # from which nobody ever sends
-        waiting.append(nothing._party(False, None, greenlet, "select"))
+        waiting.append(nothing._party(False, None, "select"))
     for party in waiting:
         party.cases = waiting
         party.line.append(party)
@@ -121,7 +120,7 @@ def _wait_for_one(
         waiting[0].wait(limit)
     finally:
         for party in waiting:
-            party.cases = None  # which knows them all: let go without the collector
+            party.cases = party.greenlet = None  # let go without the collector
     for party in waiting:
         if party.state == DONE:
             return party.index, None if party.sends else party.give(), True

@@ -141,9 +141,16 @@ def test_a_task_that_computes_and_ticks_does_not_outrun_the_timeout():
 # A task's own: no progress
 
 
+def passed_on(value):
+    channel = Channel(1)
+    channel.send(value)
+    return channel.recv()
+
+
 IDLERS = {
     "a sleep": blocks,
     "recv": lambda task: Channel().recv(),
+    "values through a channel": lambda task: (passed_on(task), task.idle(0)),
     "a foreign wait": lambda task: GeventEvent().wait(3600),
     "parking": park,
     "idling": lambda task: task.idle(),
