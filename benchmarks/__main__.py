@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import chains, handovers, pingpongs, selects
+from benchmarks import chains, handovers, jobs, pingpongs, selects
 from benchmarks.contests import Gauge, Race
 from benchmarks.tables import around, context, table
 
@@ -25,6 +25,8 @@ BENCHMARKS = (
     *selects.GAUGES,
     *chains.RACES,
     *chains.GAUGES,
+    *jobs.RACES,
+    *jobs.GAUGES,
 )
 BY_NAME = {benchmark.name: benchmark for benchmark in (*BENCHMARKS, chains.MILLION)}
 

@@ -1,9 +1,11 @@
 """Contests: what is measured, beside whom, and what it shall come to.
 
-All contestants run in one process, those of asyncio and trio too: each run is over when
-the next begins, so nobody pays for a loop that is not its own, and all meet the same
-heap, the same caches and the same processor. They take turns, A B C A B C, so that a
-machine that is slower for a while is slower for all; of all rounds the median counts.
+Contestants run in one process, those of asyncio and trio too: each run is over when the
+next begins, so nobody pays for a loop that is not its own, and all meet the same heap,
+the same caches and the same processor. Where a library must not have been imported for
+another, they run in `processes` of their own. They take turns, A B C A B C, so that a
+machine that is slower for a while is slower for all; of all rounds the median counts,
+and how far the rounds are from it is shown beside it.
 
 Time is the CPU time of the process: every contestant keeps a core busy from its first
 value to its last, and what other programs do meanwhile is left out. Garbage is collected
@@ -14,17 +16,19 @@ a part of that contestant's price.
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-__all__ = ["Contestant", "Gauge", "Race", "Row", "check", "clock"]
+__all__ = ["Contestant", "Gauge", "Race", "Row", "Runner", "check", "in_microseconds"]
 
 LEAST = 0.05  # seconds that a run of a race takes
 FIRST = 1000  # items in the first run, which finds out how many fill that time
 
-clock = time.process_time
+
+def in_microseconds(seconds: float) -> str:
+    """How the table shows a time."""
+    return f"{seconds * 1e6:.2f} µs"
 
 
 class Row(NamedTuple):
@@ -35,17 +39,37 @@ class Row(NamedTuple):
     ratio: str = ""
     goal: str = ""
     met: bool | None = None
+    spread: str = ""
+
+
+class Runner(Protocol):
+    """Who takes part in a race.
+
+    A peer may have a *goal*: so many times its figure, that of gowork may be at most.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def goal(self) -> float | None: ...
+
+    def ready(self, scale: float) -> Callable[[], float] | None:
+        """What gives the figure of one item, each time anew; None if it cannot run here.
+
+        A *scale* below 1 shortens the runs.
+        """
 
 
 class Contestant(NamedTuple):
-    """One way to do it: *measure* gives the seconds that so many items take.
-
-    A peer may have a *goal*: so many times its time, gowork may take at most.
-    """
+    """A runner in this process: *measure* gives the seconds that so many items take."""
 
     name: str
     measure: Callable[[int], float]
     goal: float | None = None
+
+    def ready(self, scale: float) -> Callable[[], float]:
+        count = self.count(LEAST * scale)
+        return lambda: self.seconds(count) / count
 
     def count(self, least: float) -> int:
         """How many items take at least *least* seconds."""
@@ -61,33 +85,45 @@ class Contestant(NamedTuple):
 
 
 class Race(NamedTuple):
-    """The time that gowork takes, as a ratio to that of each of its *peers*."""
+    """The figure of gowork, as a ratio to that of each of its *peers*."""
 
     name: str
-    gowork: Contestant
-    peers: tuple[Contestant, ...]
+    gowork: Runner
+    peers: tuple[Runner, ...]
+    show: Callable[[float], str] = in_microseconds
 
     def run(self, rounds: int, scale: float, progress: Callable[[], None]) -> list[Row]:
         """Let all run *rounds* times; *scale* shortens the runs."""
-        runners = (self.gowork, *self.peers)
-        counts = [runner.count(LEAST * scale) for runner in runners]
-        times: list[list[float]] = [[] for _ in runners]
+        runs = [runner.ready(scale) for runner in (self.gowork, *self.peers)]
+        figures: list[list[float]] = [[] for _ in runs]
         for _ in range(rounds):
-            for runner, count, its_times in zip(runners, counts, times, strict=True):
-                its_times.append(runner.seconds(count) / count)
+            for run, its_figures in zip(runs, figures, strict=True):
+                if run is not None:
+                    its_figures.append(run())
             progress()
-        return self.rows([median(its_times) for its_times in times])
+        return self.rows(figures)
 
-    def rows(self, times: list[float]) -> list[Row]:
-        """What the table shall say of the *times* of one item, that of gowork first."""
-        ours, *others = times
-        rows = [Row(f"{self.name}: {self.gowork.name}", _microseconds(ours))]
-        for peer, its_time in zip(self.peers, others, strict=True):
-            row = Row(f"- {peer.name}", _microseconds(its_time), f"{ours / its_time:.2f}")
-            if peer.goal is not None:
-                row = row._replace(goal=f"{peer.goal:.2f}", met=ours <= peer.goal * its_time)
+    def rows(self, figures: Sequence[Sequence[float]]) -> list[Row]:
+        """What the table shall say of the *figures* of each runner, those of gowork first."""
+        ours = median(figures[0])
+        rows = [self._row(f"{self.name}: {self.gowork.name}", figures[0])]
+        for peer, its_figures in zip(self.peers, figures[1:], strict=True):
+            row = self._row(f"- {peer.name}", its_figures)
+            if its_figures:
+                its_figure = median(its_figures)
+                row = row._replace(ratio=f"{ours / its_figure:.2f}")
+                if peer.goal is not None:
+                    met = ours <= peer.goal * its_figure
+                    row = row._replace(goal=f"{peer.goal:.2f}", met=met)
             rows.append(row)
         return rows
+
+    def _row(self, name: str, figures: Sequence[float]) -> Row:
+        if not figures:
+            return Row(name, "left out")
+        middle = median(figures)
+        deviation = median(abs(figure - middle) for figure in figures)
+        return Row(name, self.show(middle), spread=f"±{100 * deviation / middle:.0f} %")
 
 
 class Gauge(NamedTuple):
@@ -117,7 +153,3 @@ def check(received: Iterable[object], count: int) -> None:
     """Let no run count in which a value was lost, or came twice or in another's place."""
     if list(received) != list(range(count)):
         raise RuntimeError("the values that arrived are not those that were sent")
-
-
-def _microseconds(seconds: float) -> str:
-    return f"{seconds * 1e6:.2f} µs"

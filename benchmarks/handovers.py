@@ -12,10 +12,14 @@ import trio
 from gevent import queue
 from greenlet import getcurrent
 
-from benchmarks.contests import Contestant, Race, check, clock
+from benchmarks.contests import Contestant, Race, check
+from benchmarks.processes import HAS_GO, Apart, in_go
+from benchmarks.timing import clock
 from gowork import Channel
 
 __all__ = ["RACES", "between_greenlets"]
+
+COUNT = 10_000  # of values in a run of Go's
 
 
 def between_greenlets(send: Callable[[int], Any], recv: Callable[[], Any], count: int) -> float:
@@ -132,6 +136,7 @@ RACES = (
             Contestant("gevent Channel()", gevent_unbuffered, goal=0.45),
             Contestant("trio open_memory_channel(0)", trio_unbuffered, goal=0.2),
             Contestant("bare switches, no guarantees", bare_switches),
+            Apart("Go, make(chan int)", in_go("unbuffered", COUNT), is_here=HAS_GO),
         ),
     ),
     Race(
@@ -141,6 +146,7 @@ RACES = (
             Contestant("gevent Queue(100)", gevent_buffered, goal=1.1),
             Contestant("asyncio Queue(100)", asyncio_buffered, goal=0.3),
             Contestant("trio open_memory_channel(100)", trio_buffered),
+            Apart("Go, make(chan int, 100)", in_go("buffered", COUNT), is_here=HAS_GO),
         ),
     ),
 )

@@ -8,7 +8,8 @@ from itertools import cycle
 
 import gevent
 
-from benchmarks.contests import Contestant, Gauge, Race, check, clock
+from benchmarks.contests import Contestant, Gauge, Race, check
+from benchmarks.timing import clock
 from gowork import Channel, select
 
 __all__ = ["GAUGES", "RACES"]

@@ -7,6 +7,7 @@ import platform
 import textwrap
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import gevent
@@ -16,7 +17,9 @@ from gowork import Channel
 
 __all__ = ["BEGIN", "END", "around", "context", "table"]
 
-HEADS = ("what", "figure", "ratio", "goal", "met")
+HEADS = ("what", "figure", "spread", "ratio", "goal", "met")
+MET = {None: "", True: "yes", False: "no"}
+PEERS = ("trio", "anyio", "uvloop", "goless")
 BEGIN = ".. The figures begin; python -m benchmarks --write writes them."
 END = ".. The figures end."
 
@@ -27,7 +30,7 @@ def context(rounds: int) -> str:
     loop = type(gevent.get_hub().loop).__module__
     parts = [
         f"{platform.python_implementation()} {platform.python_version()}",
-        *(f"{name} {version(name)}" for name in ("gevent", "greenlet", "trio")),
+        *(f"{name} {version(name)}" for name in ("gevent", "greenlet", *PEERS) if find_spec(name)),
         f"gowork {'compiled' if is_compiled else 'as plain Python'}",
         f"the loop {loop}",
         f"{os.cpu_count()} cores",
@@ -38,8 +41,7 @@ def context(rounds: int) -> str:
 def table(rows: Sequence[Row]) -> str:
     """The *rows* below their heads, as a simple table of reST."""
     cells = [HEADS] + [
-        (row.name, row.figure, row.ratio, row.goal, {None: "", True: "yes", False: "no"}[row.met])
-        for row in rows
+        (row.name, row.figure, row.spread, row.ratio, row.goal, MET[row.met]) for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     rule = "  ".join("=" * width for width in widths)

@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
+from functools import cache
 
 import pytest
 from test_benchmarks import NAMES, ROOT, run
 
-from benchmarks import jobs, processes
+from benchmarks import processes
 from benchmarks.contests import Contestant, Race, Row
 from benchmarks.processes import Apart, figure, worker
 
 SIZES = "spawn-1 tasks-1 spawn-10 tasks-10 spawn-1000 tasks-1000 spawn-100000 tasks-100000".split()
 OTHERS = "small large tick tick-beside cancel memory connection import idle-tasks".split()
 GO = ROOT / "benchmarks" / "go"
+SOURCE = (GO / "main.go").read_text()
 
 
 @pytest.mark.parametrize("name", ["spawn-10", "tasks-10", *OTHERS])
@@ -74,32 +75,41 @@ def test_a_runner_whose_library_is_not_here_is_named_and_left_out():
     ]
 
 
-def runners_in_go() -> list[str]:
-    """What the races ask of the Go program."""
-    runners = [one for race in jobs.RACES for one in (race.gowork, *race.peers)]
-    return [one.name for one in runners if "Go" in one.name or "goroutine" in one.name]
+def script(path, *lines):
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
 
 
 def test_the_go_program_is_built_once_and_asked_like_a_worker(tmp_path, monkeypatch):
-    stub = tmp_path / "go"
-    built = tmp_path / "built"
-    stub.write_text(
-        f'#!/bin/sh\n[ "$1 $2 $4" = "build -o ." ] && pwd >> {built} &&'
-        ' printf "#!/bin/sh\\necho \\$# \\$2 | tr -d \\" \\"" > "$3" && chmod +x "$3"\n'
+    script(tmp_path / "peers", f"echo asked $* >> {tmp_path}/log", "echo 2.5e-07")
+    script(
+        tmp_path / "go",
+        f"echo go $1 $2 $4 in $PWD >> {tmp_path}/log",
+        f'cp {tmp_path}/peers "$3"',
     )
-    stub.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    processes._go_program.cache_clear()
-    goroutines = Apart("goroutines", processes.in_go("group", 1000))
-    memory = Apart("memory", processes.in_go("memory", 1000, None))
-    assert (goroutines.ready(1)(), memory.ready(1)()) == (31000, 21000)
-    processes._go_program.cache_clear()
-    assert built.read_text().split() == [str(GO)]
+    monkeypatch.setattr(processes, "_go_program", cache(processes._go_program.__wrapped__))
+    for command in (processes.in_go("group", 1000), processes.in_go("memory", 100, None)):
+        assert Apart("goroutines", command).ready(0.5)() == 2.5e-07
+    log = (tmp_path / "log").read_text().splitlines()
+    assert log == [f"go build -o . in {GO}", "asked group 500 0.05", "asked memory 50"]
+
+
+def test_the_go_program_has_all_that_the_races_ask_of_it():
+    program = (
+        "from benchmarks import __main__ as program, processes;"
+        "processes._go_program = lambda: 'in Go';"
+        "races = [one for one in program.BENCHMARKS if hasattr(one, 'peers')];"
+        "peers = [one for race in races for one in race.peers if hasattr(one, 'command')];"
+        "print(*{name for go, name, *_ in (one.command(1) for one in peers) if go == 'in Go'})"
+    )
+    asked = set(run("-c", program).stdout.split())
+    assert asked >= {"group", "cancel", "memory", "unbuffered"}
+    assert asked == set(re.findall(r'^\t"(\w+)": ', SOURCE, re.M)) | {"memory"}
 
 
 def test_the_go_program_needs_the_standard_library_alone():
-    source = (GO / "main.go").read_text()
-    _, _, rest = source.partition("import (\n")
+    _, _, rest = SOURCE.partition("import (\n")
     packages = re.findall(r'"(.+)"', rest.partition(")")[0])
     assert "sync" in packages
     assert not [package for package in packages if "." in package]

@@ -1,0 +1,1 @@
+"""What workers run: a module for each library, which imports that one only."""

@@ -1,0 +1,3 @@
+module gowork/benchmarks
+
+go 1.18

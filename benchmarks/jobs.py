@@ -1,0 +1,124 @@
+"""Jobs: what tasks cost to run, to stop and to keep, each runner in a process of its own."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from benchmarks.contests import Gauge, Race
+from benchmarks.processes import HAS_GO, Apart, figure, importing, in_go, worker
+
+__all__ = ["GAUGES", "RACES"]
+
+SIZES = (1, 10, 1_000, 100_000)
+TICKS = 100_000
+MANY = 10_000
+
+
+def in_nanoseconds(seconds: float) -> str:
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def in_milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms"
+
+
+def in_bytes(amount: float) -> str:
+    return f"{amount:,.0f} bytes"
+
+
+def has(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+def jobs_of(size: int) -> tuple[Race, Race]:
+    """Jobs of so many tasks, beside groups of as many: the time of one task."""
+    group_goal, asyncio_goal = (1.5, None) if size == 1 else (0.8, 2.0)
+    group = Apart("gevent Group().spawn()", worker("on_gevent.group", size), group_goal)
+    tasks = Apart("asyncio TaskGroup()", worker("on_asyncio.group", size), asyncio_goal)
+    uvloop, anyio = worker("on_asyncio.group_on_uvloop", size), worker("on_anyio.group", size)
+    others = (
+        Apart("the same on uvloop", uvloop, is_here=has("uvloop")),
+        Apart("trio nursery", worker("on_trio.nursery", size)),
+        Apart("anyio task group", anyio, is_here=has("anyio")),
+        Apart("gevent Pool(100).spawn()", worker("on_gevent.pool", size)),
+        Apart("goless go()", worker("on_goless.goroutines", size), is_here=has("goless")),
+        Apart("Go, sync.WaitGroup", in_go("group", size), is_here=HAS_GO),
+    )
+    return (
+        Race(
+            f"spawn-{size}",
+            Apart("job.spawn()", worker("on_gowork.spawn", size)),
+            (group, tasks, *others),
+        ),
+        Race(
+            f"tasks-{size}",
+            Apart("job.add_task()", worker("on_gowork.add_task", size)),
+            (group, tasks),
+        ),
+    )
+
+
+def flat(name: str, size: int, others: tuple[int, ...]) -> Race:
+    """A task in a job of that *size*, beside one in jobs of other sizes."""
+    peers = [Apart(f"{n:,} tasks", worker("on_gowork.spawn", n), goal=1.5) for n in others]
+    return Race(name, Apart(f"a job of {size:,} tasks", worker("on_gowork.spawn", size)), (*peers,))
+
+
+RACES = (
+    *(race for size in SIZES for race in jobs_of(size)),
+    flat("small", 10, (1_000, 100_000)),
+    flat("large", 100_000, (10, 1_000)),
+    Race(
+        "tick",
+        Apart("tick() of a trivial run", worker("on_gowork.tick", TICKS)),
+        (Apart("calls of a plain function", worker("plain.calls", TICKS), goal=3.3),),
+        in_nanoseconds,
+    ),
+    Race(
+        "tick-beside",
+        Apart("tick(), 10,000 others idle", worker("on_gowork.tick_beside_idle_tasks", TICKS, 1)),
+        (Apart("nobody else", worker("on_gowork.tick", TICKS, 1), goal=1.05),),
+        in_nanoseconds,
+    ),
+    Race(
+        "cancel",
+        Apart("job.cancel(), with finalizers", worker("on_gowork.cancel", MANY)),
+        (
+            Apart("gevent Group().kill()", worker("on_gevent.cancel", MANY), goal=0.6),
+            Apart("Go, the end of a context", in_go("cancel", MANY), is_here=HAS_GO),
+        ),
+    ),
+    Race(
+        "memory",
+        Apart("a blocked task", worker("on_gowork.memory", MANY, None)),
+        (
+            Apart("a blocked gevent.spawn()", worker("on_gevent.memory", MANY, None), goal=1.15),
+            Apart("a blocked goroutine", in_go("memory", MANY, None), is_here=HAS_GO),
+        ),
+        in_bytes,
+    ),
+    Race(
+        "connection",
+        Apart("a job with a oneshot and timeouts", worker("on_gowork.connection", 100)),
+        (
+            Apart("three gevent.spawn(), a Timeout", worker("on_gevent.connection", 100), goal=1.3),
+            Apart("Go, three goroutines", in_go("connection", 100), is_here=HAS_GO),
+        ),
+    ),
+    Race(
+        "import",
+        Apart("import gowork", importing("gowork")),
+        (Apart("import gevent", importing("gevent"), goal=1.4),),
+        in_milliseconds,
+    ),
+)
+
+
+def idling(seconds: float) -> float:
+    """The share of a core, in percent, that idle tasks take in so many seconds."""
+    return figure(worker("on_gowork.idling", MANY, seconds)(1))
+
+
+GAUGES = (
+    Gauge("idle-tasks", f"{MANY:,} tasks that idle", idling, amount=4, unit="% CPU", limit=2),
+)
