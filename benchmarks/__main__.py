@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import chains, handovers, jobs, pingpongs, selects
+from benchmarks.charts import chart
 from benchmarks.contests import Gauge, Race
 from benchmarks.tables import around, context, table
 
@@ -51,6 +52,7 @@ def main() -> int:
     print(text)
     if place:
         options.write.write_text(text.join(place))
+        options.write.with_suffix(".svg").write_text(chart(rows))
     return int(options.check and any(row.met is False for row in rows))
 
 
@@ -76,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         help=f"a benchmark to run: {', '.join(BY_NAME)} (default: all but {chains.MILLION.name})",
     )
     parser.add_argument("--rounds", type=int, default=9, help="how often each contestant runs")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into PAGE too")
+    where = "put the table into PAGE too, and a chart beside it"
+    parser.add_argument("--write", type=Path, metavar="PAGE", help=where)
     parser.add_argument("--check", action="store_true", help="fail if a goal is missed")
     parser.add_argument("--quick", action="store_true", help="only see whether everything works")
     return parser

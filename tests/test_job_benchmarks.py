@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import re
 import sys
+import xml.etree.ElementTree as ElementTree
 from functools import cache
 
 import pytest
 from test_benchmarks import NAMES, ROOT, run
 
 from benchmarks import processes
+from benchmarks.charts import chart
 from benchmarks.contests import Contestant, Race, Row
 from benchmarks.processes import Apart, figure, worker
+from benchmarks.tables import BEGIN, END
 
 SIZES = "spawn-1 tasks-1 spawn-10 tasks-10 spawn-1000 tasks-1000 spawn-100000 tasks-100000".split()
 OTHERS = "small large tick tick-beside cancel memory connection import idle-tasks".split()
@@ -114,3 +117,51 @@ def test_the_go_program_needs_the_standard_library_alone():
     assert "sync" in packages
     assert not [package for package in packages if "." in package]
     assert "require" not in (GO / "go.mod").read_text()
+
+
+ROWS = [
+    Row("first: ours", "1.00 µs"),
+    Row("- one & <another>", "4.00 µs", "0.25", "0.50", True),
+    Row("- without a goal", "1.00 µs", "1.00"),
+    Row("- left out", "left out"),
+    Row("second: ours", "1.00 µs"),
+    Row("- better", "0.25 µs", "4.00", "2.00", False),
+    Row("third: a gauge", "0.02 % CPU", "", "1 % CPU", True),
+]
+
+
+def drawn(rows, kind):
+    return list(ElementTree.fromstring(chart(rows)).iter(f"{{http://www.w3.org/2000/svg}}{kind}"))
+
+
+def test_the_chart_shows_each_ratio_that_has_a_goal():
+    texts = [text.text for text in drawn(ROWS, "text")]
+    assert texts == [
+        "goal",
+        *("first: one & <another>", "0.25 of 0.50"),
+        *("second: better", "4.00 of 2.00"),
+    ]
+
+
+def test_a_bar_is_as_long_as_its_share_of_the_goal_and_hatched_if_that_is_missed():
+    met, missed = [bar for bar in drawn(ROWS, "rect") if bar.get("stroke")]
+    assert float(missed.get("width")) == pytest.approx(4 * float(met.get("width")))
+    assert (met.get("fill"), missed.get("fill")) == ("#bbb", "url(#missed)")
+    goal = float(drawn(ROWS, "text")[0].get("x"))
+    assert goal == pytest.approx(float(met.get("x")) + 2 * float(met.get("width")), abs=0.1)
+
+
+def test_no_word_of_a_chart_is_cut_at_its_edge():
+    long = [Row("race: ours", "1"), Row(f"- {80 * 'long'}", "1", "12.34", "0.10", False)]
+    width = float(ElementTree.fromstring(chart(long)).get("width"))
+    for text in drawn(long, "text"):
+        anchor, extent = float(text.get("x")), 7.3 * len(text.text)
+        start = anchor - {"end": extent, "middle": extent / 2}.get(text.get("text-anchor"), 0)
+        assert 0 <= start < start + extent <= width
+
+
+def test_a_chart_of_nothing_is_a_picture_too(tmp_path):
+    page = tmp_path / "page.rst"
+    page.write_text(f"{BEGIN}{END}")
+    run("-m", "benchmarks", "idle", "--quick", "--write", str(page))
+    assert (tmp_path / "page.svg").read_text() == chart([])
