@@ -15,7 +15,7 @@ import gevent
 from benchmarks.contests import Row
 from gowork import Channel
 
-__all__ = ["BEGIN", "END", "around", "context", "table"]
+__all__ = ["BEGIN", "END", "around", "context", "is_compiled", "table"]
 
 HEADS = ("what", "figure", "spread", "ratio", "goal", "met")
 MET = {None: "", True: "yes", False: "no"}
@@ -24,14 +24,18 @@ BEGIN = ".. The figures begin; python -m benchmarks --write writes them."
 END = ".. The figures end."
 
 
+def is_compiled() -> bool:
+    """Whether gowork's extensions are in use."""
+    return Channel.__mro__[1].__module__ == "gowork._exchanges"
+
+
 def context(rounds: int) -> str:
     """With what the figures were measured, as a sentence."""
-    is_compiled = Channel.__mro__[1].__module__ == "gowork._exchanges"
     loop = type(gevent.get_hub().loop).__module__
     parts = [
         f"{platform.python_implementation()} {platform.python_version()}",
         *(f"{name} {version(name)}" for name in ("gevent", "greenlet", *PEERS) if find_spec(name)),
-        f"gowork {'compiled' if is_compiled else 'as plain Python'}",
+        f"gowork {'compiled' if is_compiled() else 'as plain Python'}",
         f"the loop {loop}",
         f"{os.cpu_count()} cores",
     ]

@@ -165,3 +165,26 @@ def test_a_chart_of_nothing_is_a_picture_too(tmp_path):
     page.write_text(f"{BEGIN}{END}")
     run("-m", "benchmarks", "idle", "--quick", "--write", str(page))
     assert (tmp_path / "page.svg").read_text() == chart([])
+
+
+def test_gowork_has_not_become_slower_beside_its_peers():
+    done = run("-m", "benchmarks.regressions")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+GUARD = (
+    "import sys; from benchmarks import regressions;"
+    "ours, kind = map(int, sys.argv[1].split(',')), regressions.kind();"
+    "made_up = regressions.Guard('made-up', lambda: next(ours), lambda: 1, {kind: 2.0});"
+    "regressions.GUARDS = [made_up]; regressions.RUNS = 1; sys.exit(regressions.main())"
+)
+
+
+def test_one_quick_run_out_of_several_is_enough():
+    assert run("-c", GUARD, "9,9,3,2").stdout.startswith("made-up     2.00, at most  2.80")
+
+
+def test_what_is_slow_in_all_its_runs_is_a_failure():
+    done = run("-c", GUARD, "9,9,3,9,3")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.endswith("TOO SLOW\n")
