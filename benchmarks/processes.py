@@ -17,7 +17,7 @@ from shutil import which
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-__all__ = ["HAS_GO", "Apart", "figure", "importing", "in_go", "worker"]
+__all__ = ["HAS_GO", "Apart", "figure", "go_version", "importing", "in_go", "worker"]
 
 ROOT = Path(__file__).resolve().parents[1]
 HAS_GO = which("go") is not None
@@ -70,6 +70,11 @@ def in_go(work: str, items: int, least: float | None = LEAST) -> Command:
 def _numbers(items: int, least: float | None, scale: float) -> list[str]:
     seconds = [] if least is None else [str(least * scale)]
     return [str(max(1, int(items * scale))), *seconds]
+
+
+def go_version() -> str:
+    """What the Go of this machine calls itself."""
+    return _run(["go", "env", "GOVERSION"], ROOT).strip()
 
 
 @cache

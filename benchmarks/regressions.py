@@ -62,19 +62,19 @@ GUARDS = (
         "spawn",
         lambda: on_gowork.spawn(100, 0),
         lambda: on_gevent.group(100, 0),
-        usually(1.65, 1.65, 1.6),
+        usually(1.55, 1.55, 1.5),
     ),
     Guard(
         "add_task",
         lambda: on_gowork.add_task(100, 0),
         lambda: on_gevent.group(100, 0),
-        usually(1.95, 1.85, 1.75),
+        usually(1.75, 1.75, 1.65),
     ),
     Guard(
         "job of one",
         lambda: on_gowork.spawn(1, 0.001),
         lambda: on_gevent.group(1, 0.001),
-        usually(2.7, 2.6, 2.8),
+        usually(2.7, 2.6, 2.6),
     ),
     Guard(
         "tick",
@@ -92,7 +92,7 @@ GUARDS = (
         "connection",
         lambda: on_gowork.connection(20, 0),
         lambda: on_gevent.connection(20, 0),
-        usually(2.7, 2.4, 2.3),
+        usually(2.3, 2.2, 2.1),
     ),
     Guard(
         "unbuffered",

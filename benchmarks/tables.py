@@ -13,6 +13,7 @@ from pathlib import Path
 import gevent
 
 from benchmarks.contests import Row
+from benchmarks.processes import HAS_GO, go_version
 from gowork import Channel
 
 __all__ = ["BEGIN", "END", "around", "context", "is_compiled", "table"]
@@ -35,6 +36,7 @@ def context(rounds: int) -> str:
     parts = [
         f"{platform.python_implementation()} {platform.python_version()}",
         *(f"{name} {version(name)}" for name in ("gevent", "greenlet", *PEERS) if find_spec(name)),
+        *([go_version()] if HAS_GO else []),
         f"gowork {'compiled' if is_compiled() else 'as plain Python'}",
         f"the loop {loop}",
         f"{os.cpu_count()} cores",
