@@ -21,7 +21,7 @@ from gowork.joins import wait_out
 from gowork.lifecycles import DECIDED, ENDED
 from gowork.outcomes import Interruption
 from gowork.pingpong import PingPong
-from gowork.routines import Routines, name_of, routines_from
+from gowork.routines import Once, Routines, name_of, routines_from
 from gowork.scopes import checkpoint, current_task
 from gowork.setups import Setup
 from gowork.states import JobState
@@ -131,12 +131,8 @@ class Job(Setup):
         self._require_open("spawn")
         if not callable(function):
             raise TypeError(f"cannot call {function!r}")
-
-        def run(task: Task) -> None:
-            task.result = function(*args, **kwargs)
-            task.done()
-
-        return self._add(Routines(None, run, None), name_of(function), None)
+        once = Once(function, args, kwargs)
+        return self._add(Routines(None, once, None), name_of(function), None)
 
     def _add(
         self, routines: Routines, name: str, idle_timeout: float | None, index: int | None = None

@@ -66,9 +66,8 @@ class Lifecycle:
         self._tasks: dict[int, Task] = {}
         self._unfinished = 0
         self._gate: Gate | None = None
-        self._living: dict[
-            Greenlet[..., Any], Task | None
-        ] = {}  # begun and not dead, in that order
+        # Begun and not dead, in that order.
+        self._living: dict[Greenlet[..., Any], Task | None] = {}
         self._owed: dict[Task, None] = {}  # finalizers, in order of start
         self._clearing: dict[Task, Greenlet[..., Any]] = {}  # finalizers of tasks to be forgotten
         self._quiet: GeventEvent | None = None  # set when nothing lives any more
@@ -224,10 +223,11 @@ class Lifecycle:
         self._over(task)
 
     def _died(self, greenlet: Greenlet[..., Any]) -> None:
-        """A task's greenlet is dead: if it never ran, somebody else has killed it."""
+        """A task's greenlet is dead: if it never ran, somebody else has killed it. Let it go."""
         task: Task = greenlet.gowork_task  # type: ignore[attr-defined]
         if task._state is TaskState.PENDING and self._state in RUNNING:
             self._decide(task, greenlet.exception or greenlet.value)
+        task._greenlet = None
 
     def _over(self, task: Task) -> None:
         """*task*, which had begun, has ended; only its greenlet's last steps are left."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from gowork.interfaces import IRoutines
 
-__all__ = ["Routines", "name_of", "routines_from"]
+__all__ = ["Once", "Routines", "name_of", "routines_from"]
 
 _NAMES = ("init", "run", "finalize")
 _ADVICE = "give a factory(job) -> (init, run, finalize), or an object with those methods"
@@ -19,6 +19,23 @@ class Routines(NamedTuple):
     init: Callable[[Any], object] | None
     run: Callable[[Any], object] | None
     finalize: Callable[[Any], object] | None
+
+
+class Once:
+    """A ``run`` that makes one call, and leaves what it returns as the task's result."""
+
+    __slots__ = ("args", "function", "kwargs")
+
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+
+    def __call__(self, task: Any) -> None:
+        task.result = self.function(*self.args, **self.kwargs)
+        task.done()
 
 
 def routines_from(candidate: Any, job: Any) -> Routines:
@@ -59,7 +76,8 @@ def _routines_of(candidate: Any) -> Routines | None:
         return None
     provider = IRoutines(candidate, None)
     if provider is None:
-        if not any(callable(getattr(candidate, name, None)) for name in _NAMES):
+        init, run, finalize = (getattr(candidate, name, None) for name in _NAMES)
+        if not (callable(init) or callable(run) or callable(finalize)):
             return None
         provider = candidate
     return Routines(*(getattr(provider, name, None) for name in _NAMES))

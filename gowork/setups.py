@@ -77,6 +77,8 @@ class Setup(Lifecycle):
 
     def _require_open(self, given: str, *states: JobState) -> None:
         """:raises StateError: if the job is in none of *states*, or not for this thread."""
+        if self._state is JobState.NEW and (not states or JobState.NEW in states):
+            return
         if self._is_elsewhere():
             raise StateError(self._state, given, "the job belongs to another thread's hub")
         if states and self._state not in states:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gowork.errors import StateError
 
@@ -21,7 +21,13 @@ S = TypeVar("S", bound=enum.Enum)
 G = TypeVar("G", bound=enum.Enum)
 
 
-class JobState(enum.Enum):
+class _Plain(enum.Enum):
+    """Hashed as what it is: an Enum calls Python to hash its name, at each look-up."""
+
+    __hash__ = object.__hash__
+
+
+class JobState(_Plain):
     """Where a job is in its life; CANCELLED and DONE are the ends."""
 
     NEW = "new"
@@ -33,7 +39,7 @@ class JobState(enum.Enum):
     DONE = "done"
 
 
-class JobGiven(enum.Enum):
+class JobGiven(_Plain):
     """What moves a job from state to state."""
 
     WAIT = "wait for the prerequisites"
@@ -45,7 +51,7 @@ class JobGiven(enum.Enum):
     FORK = "become a forked child's copy"
 
 
-class TaskState(enum.Enum):
+class TaskState(_Plain):
     """Where a task is in its life; all but PENDING and RUNNING are ends."""
 
     PENDING = "pending"
@@ -56,7 +62,7 @@ class TaskState(enum.Enum):
     SKIPPED = "skipped"
 
 
-class TaskGiven(enum.Enum):
+class TaskGiven(_Plain):
     """What moves a task from state to state."""
 
     BEGIN = "begin"
@@ -108,14 +114,15 @@ SKIPPED    -        -         -       -          -
 )
 
 
+_FOLLOWING: dict[Any, Mapping[Any, Any]] = {**JOB_TABLE, **TASK_TABLE}
+
+
 def step(state: S, given: enum.Enum) -> S:
     """The state that follows *state*, a `JobState` or a `TaskState`, when *given*.
 
     :raises StateError: if the table refuses it.
     """
-    table: Mapping[S, Mapping[enum.Enum, S | None]]
-    table = JOB_TABLE if isinstance(state, JobState) else TASK_TABLE  # type: ignore[assignment]
-    following = table[state].get(given)
+    following: S | None = _FOLLOWING[state].get(given)
     if following is None:
         raise StateError(state, given)
     return following

@@ -45,29 +45,32 @@ class Task:
             task.done()
     """
 
+    # What most tasks never change is the class's.
+
+    #: Anything the task wants to leave behind.
+    result: Any = None
+    #: What made the task fail, or None.
+    error: Any = None
+    _state = TaskState.PENDING
+    _greenlet: Greenlet[..., Any] | None = None
+    _ended: Event | None = None
+    _ticked = False
+    _finished = False
+    _told = False  # by a checkpoint that it must stop
+    _rest: float | None = None
+    _waiter: Waiter[Any] | None = None
+    _progressed = 0.0
+    _watched: list[Any] | None = None
+
     def __init__(
         self, job: Any, index: int, name: str, routines: Routines, idle_timeout: float | None
     ) -> None:
         self.job = job
         self.index = index
         self.name = name
-        #: Anything the task wants to leave behind.
-        self.result: Any = None
-        #: What made the task fail, or None.
-        self.error: Any = None
         self._init, self._run, self._finalize = routines
         self._idle_timeout = idle_timeout
         self._context: Context = copy_context()
-        self._state = TaskState.PENDING
-        self._greenlet: Greenlet[..., Any] | None = None
-        self._ended: Event | None = None
-        self._ticked = False
-        self._finished = False
-        self._told = False  # by a checkpoint that it must stop
-        self._rest: float | None = None
-        self._waiter: Waiter[Any] | None = None
-        self._progressed = 0.0
-        self._watched: list[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Task {self.job.name}/{self.name} #{self.index} {self._state.name}>"
