@@ -4,7 +4,7 @@ from gowork._greenlets cimport import_greenlet, switch_to
 
 
 cdef dict late_errors
-cdef object usual
+cdef set hookless
 cdef int WAITING, DONE, CLOSED, GONE
 
 

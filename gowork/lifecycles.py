@@ -36,7 +36,7 @@ from gowork.gates import Gate
 from gowork.homes import Home
 from gowork.outcomes import Outcome
 from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
-from gowork.tasks import Task
+from gowork.tasks import Task, TaskGreenlet
 from gowork.windups import finalize, wind_up
 
 __all__ = ["DECIDED", "ENDED", "Lifecycle"]
@@ -171,7 +171,7 @@ class Lifecycle:
         self._ended(task)
 
     def _start(self, task: Task) -> None:
-        greenlet: Any = Greenlet(task._live)
+        greenlet: Any = TaskGreenlet(task._live)
         task._greenlet = greenlet
         greenlet.name = f"{self.name}/{task.name}"
         greenlet.gr_context = task._context

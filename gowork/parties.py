@@ -18,8 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gevent import Greenlet
-
 from gowork import greenlets
 from gowork.clocks import start_timer
 from gowork.postponing import next_postponed, postpone, postponed
@@ -34,7 +32,7 @@ import_greenlet()
 
 # These are C variables there.
 late_errors = postponed
-usual = Greenlet  # has no hook, which is costly to look for
+hookless: set[type] = set()
 # What has become of a party: it waits, has proceeded, has met the end, or has gone.
 WAITING, DONE, CLOSED, GONE = range(4)
 
@@ -106,10 +104,8 @@ class Party:
     def _wait(self) -> None:
         woken = None
         try:
-            if type(self.greenlet) is not usual:
-                switch_out = getattr(self.greenlet, "switch_out", None)  # a hook of gevent's
-                if switch_out is not None:
-                    switch_out()  # the hub's raises: nobody blocks there
+            if type(self.greenlet) not in hookless:
+                _call_hook(self.greenlet)
             if late_errors:
                 error = next_postponed(self.greenlet)
                 if error is not None:
@@ -146,6 +142,15 @@ class Party:
             for party in self.cases:
                 party.line.remove(party)
                 party.state = GONE
+
+
+def _call_hook(greenlet: Any) -> None:
+    """Tell *greenlet* that it is about to wait, as gevent does; the hub objects."""
+    switch_out = getattr(greenlet, "switch_out", None)
+    if switch_out is None:
+        hookless.add(type(greenlet))  # to look costs more than all else that is done here
+    else:
+        switch_out()
 
 
 def new_party(

@@ -27,11 +27,17 @@ from gowork.postponing import next_postponed
 from gowork.routines import Routines
 from gowork.states import JobState, TaskGiven, TaskState, step
 
-__all__ = ["Task"]
+__all__ = ["Task", "TaskGreenlet"]
 
 # How long a task wants to rest, where that is no number of seconds.
 BACK_OFF = -1.0
 PARK = math.inf
+
+
+class TaskGreenlet(Greenlet):  # type: ignore[type-arg]
+    """The greenlet of a task; it knows who spawned it, but not the stack, which is gowork's."""
+
+    spawning_stack_limit = 0
 
 
 @implementer(ITask)
