@@ -42,7 +42,9 @@ def as_seconds(name: str, value: Any) -> float | None:
     :raises TypeError: if it is no number.
     :raises ValueError: if it is negative or not a number (NaN).
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    # The abstract class is slow to ask.
+    is_number = type(value) in (float, int) or isinstance(value, numbers.Real)
+    if not is_number or isinstance(value, bool):
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
     if math.isnan(value) or value < 0:
         raise ValueError(f"{name} cannot be {value!r}: give 0 or more seconds")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from zope.interface import implementer
 
@@ -165,6 +166,8 @@ class Job(Setup):
 
     def _own(self, channel: Any) -> Any:
         channel._owned = True
+        if self._channels is None:
+            self._channels = WeakValueDictionary()
         self._channels[id(channel)] = channel
         return channel
 

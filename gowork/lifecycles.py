@@ -22,7 +22,6 @@ from weakref import WeakValueDictionary
 
 from gevent import Greenlet, getcurrent
 from gevent.event import Event as GeventEvent
-from gevent.pool import Group
 from greenlet import GreenletExit
 
 from gowork import logs
@@ -36,7 +35,7 @@ from gowork.gates import Gate
 from gowork.homes import Home
 from gowork.outcomes import Outcome
 from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
-from gowork.tasks import Task, TaskGreenlet
+from gowork.tasks import Task, TaskGreenlet, TaskGroup
 from gowork.windups import finalize, wind_up
 
 __all__ = ["DECIDED", "ENDED", "Lifecycle"]
@@ -81,7 +80,7 @@ class Lifecycle:
         self._background = Event()
         self._ended_so_far: list[Task] = []
         self._notices: Channel[Task] | None = None
-        self._channels: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self._channels: WeakValueDictionary[int, Any] | None = None
         self._joining = 0
 
         self._home: Home | None = None  # where it runs, or its shutdown handler would
@@ -116,7 +115,7 @@ class Lifecycle:
                 event._thread = self._home.thread
             if self._notices is not None and self._notices._receivers.first is None:
                 self._notices._belong_to(self._home.hub)
-            self._group = Group()
+            self._group = TaskGroup(self._died)
             self._alarm = Alarm(self._home.loop)
             under_way.add(self)
         return self._home
@@ -176,7 +175,6 @@ class Lifecycle:
         greenlet.name = f"{self.name}/{task.name}"
         greenlet.gr_context = task._context
         greenlet.gowork_task = task
-        greenlet.rawlink(self._died)
         self._group.start(greenlet)
 
     def _spawn(self, function: Callable[[], object], what: str) -> Any:
@@ -353,7 +351,7 @@ class Lifecycle:
         self._living.clear()
 
     def _close_channels(self) -> None:
-        for channel in list(self._channels.values()):
+        for channel in list(self._channels.values()) if self._channels else ():
             channel._close_now()
 
     def _clean_up_failed(self, task: Task | None, error: BaseException) -> None:

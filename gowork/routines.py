@@ -58,8 +58,9 @@ def routines_from(candidate: Any, job: Any) -> Routines:
             found = _routines_of(made)
     if found is None:
         raise TypeError(f"no routines in {candidate!r}; {_ADVICE}")
-    for name, routine in zip(_NAMES, found, strict=True):
+    for routine in found:
         if routine is not None and not callable(routine):
+            name = _NAMES[found.index(routine)]
             raise TypeError(f"{name} of {candidate!r} is neither callable nor None: {routine!r}")
     return found
 
@@ -76,7 +77,8 @@ def _routines_of(candidate: Any) -> Routines | None:
         return None
     provider = IRoutines(candidate, None)
     if provider is None:
-        init, run, finalize = (getattr(candidate, name, None) for name in _NAMES)
+        init, run = getattr(candidate, "init", None), getattr(candidate, "run", None)
+        finalize = getattr(candidate, "finalize", None)
         if not (callable(init) or callable(run) or callable(finalize)):
             return None
         provider = candidate

@@ -12,11 +12,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
 from gevent import Greenlet, getcurrent
 from gevent.hub import Waiter
+from gevent.pool import Group
 from zope.interface import implementer
 
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, give_way, idle_clock
@@ -27,7 +29,7 @@ from gowork.postponing import next_postponed
 from gowork.routines import Routines
 from gowork.states import JobState, TaskGiven, TaskState, step
 
-__all__ = ["Task", "TaskGreenlet"]
+__all__ = ["Task", "TaskGreenlet", "TaskGroup"]
 
 # How long a task wants to rest, where that is no number of seconds.
 BACK_OFF = -1.0
@@ -38,6 +40,23 @@ class TaskGreenlet(Greenlet):  # type: ignore[type-arg]
     """The greenlet of a task; it knows who spawned it, but not the stack, which is gowork's."""
 
     spawning_stack_limit = 0
+
+
+class TaskGroup(Group):
+    """The greenlets of a job's tasks, each with one link: to leave, and to call *died*."""
+
+    def __init__(self, died: Callable[[Any], object]) -> None:
+        super().__init__()
+        self._died = died
+
+    def add(self, greenlet: Any) -> None:
+        """Take *greenlet* in until it is dead."""
+        greenlet.rawlink(self._left)
+        self.greenlets.add(greenlet)
+
+    def _left(self, greenlet: Any) -> None:
+        self.greenlets.discard(greenlet)
+        self._died(greenlet)
 
 
 @implementer(ITask)
