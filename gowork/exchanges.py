@@ -254,12 +254,11 @@ class Exchange:
         """The first value that is kept, or else that of the first sender."""
         if not self._items:
             return self._relieve()
-        value = self._items.popleft()
+        if self._senders.first is not None and len(self._items) <= self._capacity:
+            self._items.append(self._relieve())  # first, as it fails if its loop is no more
         if self._returned:
             del self._returned[0]
-        if self._senders.first is not None and len(self._items) < self._capacity:
-            self._items.append(self._relieve())
-        return value
+        return self._items.popleft()
 
     def _relieve(self) -> Any:
         sender = self._senders.first
