@@ -14,7 +14,6 @@ from typing import Any
 
 import gevent
 
-from gowork import greenlets, parties
 from gowork.clocks import as_seconds
 from gowork.errors import ChannelClosed, ChannelTimeout, StateError, WouldBlock
 
@@ -30,8 +29,11 @@ import_greenlet: Callable[[], None]
 is_child: Callable[[Any, Any], bool]
 task_of: Callable[[Any], Any]
 new_party: Callable[[Any, parties.Line, bool, Any, Any, Any, Any], parties.Party]
-for room in (greenlets, parties):
-    globals().update({name: getattr(room, name) for name in room.__all__})
+if __name__ == "gowork.exchanges":
+    from gowork import greenlets, parties
+
+    for room in (greenlets, parties):
+        globals().update({name: getattr(room, name) for name in room.__all__})
 import_greenlet()
 
 get_hub = gevent.get_hub  # a C variable there

@@ -27,7 +27,8 @@ __all__ = ["CLOSED", "DONE", "WAITING", "Line", "Party", "new_party"]
 # The extension has C functions of these names, which an import would hide.
 import_greenlet: Callable[[], None]
 switch_to: Callable[[Any], Any]
-globals().update({name: getattr(greenlets, name) for name in greenlets.__all__})
+if __name__ == "gowork.parties":
+    globals().update({name: getattr(greenlets, name) for name in greenlets.__all__})
 import_greenlet()
 
 # These are C variables there.

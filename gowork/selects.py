@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gowork import dice, exchanges, greenlets, parties
+from gowork import dice
 from gowork.clocks import as_seconds
 from gowork.errors import ChannelClosed
 
@@ -19,8 +19,11 @@ Exchange: type[exchanges.Exchange]
 getcurrent: Callable[[], Any]
 import_greenlet: Callable[[], None]
 task_of: Callable[[Any], Any]
-for room in (greenlets, parties, exchanges):
-    globals().update({name: getattr(room, name) for name in room.__all__})
+if __name__ == "gowork.selects":
+    from gowork import exchanges, greenlets, parties
+
+    for room in (greenlets, parties, exchanges):
+        globals().update({name: getattr(room, name) for name in room.__all__})
 import_greenlet()
 
 roll = dice.roll  # a C variable there
