@@ -23,6 +23,7 @@ from benchmarks.tables import BEGIN, END
 SIZES = "spawn-1 tasks-1 spawn-10 tasks-10 spawn-1000 tasks-1000 spawn-100000 tasks-100000".split()
 OTHERS = "small large tick tick-beside cancel memory connection import idle-tasks".split()
 GO = ROOT / "benchmarks" / "go"
+SVG = "{http://www.w3.org/2000/svg}"
 SOURCE = (GO / "main.go").read_text()
 
 
@@ -36,6 +37,19 @@ def test_a_benchmark_of_jobs_runs_all_its_runners_and_loses_no_task(name):
 def test_jobs_are_measured_behind_the_channels():
     program = "from benchmarks.__main__ import *; print(*(one.name for one in BENCHMARKS))"
     assert run("-c", program).stdout.split() == [*NAMES, *SIZES, *OTHERS]
+
+
+def test_the_documents_show_every_benchmark_of_jobs_and_the_chart():
+    page = ROOT / "docs" / "benchmarks.rst"
+    before, _, after = page.read_text().partition(BEGIN)
+    figures, _, words = after.partition(END)
+    for name in [*SIZES, *OTHERS]:
+        assert f"\n{name}: " in figures
+        assert f"**{name}**" in words
+    assert ".. figure:: benchmarks.svg" in before
+    texts = ElementTree.parse(page.with_suffix(".svg")).iter(f"{SVG}text")
+    shown = {text.text.partition(":")[0] for text in texts}
+    assert {"unbuffered", "spawn-1000", "memory"} <= shown
 
 
 @pytest.mark.parametrize("module", ["on_gevent", "plain"])
@@ -131,7 +145,7 @@ ROWS = [
 
 
 def drawn(rows, kind):
-    return list(ElementTree.fromstring(chart(rows)).iter(f"{{http://www.w3.org/2000/svg}}{kind}"))
+    return list(ElementTree.fromstring(chart(rows)).iter(f"{SVG}{kind}"))
 
 
 def test_the_chart_shows_each_ratio_that_has_a_goal():
