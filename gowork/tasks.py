@@ -79,11 +79,7 @@ class Task:
     _state = TaskState.PENDING
     _greenlet: Greenlet[..., Any] | None = None
     _ended: Event | None = None
-    _ticked = False
-    _finished = False
     _told = False  # by a checkpoint that it must stop
-    _rest: float | None = None
-    _waiter: Waiter[Any] | None = None
     _progressed = 0.0
     _watched: list[Any] | None = None
 
@@ -96,6 +92,10 @@ class Task:
         self._init, self._run, self._finalize = routines
         self._idle_timeout = idle_timeout
         self._context: Context = copy_context()
+        self._ticked = False
+        self._finished = False
+        self._rest: float | None = None
+        self._waiter: Waiter[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Task {self.job.name}/{self.name} #{self.index} {self._state.name}>"
@@ -266,7 +266,9 @@ class Task:
         if job._state is running and (self._rest is not None or self._ticked):  # left by init
             pause = self._obey(pause)
         gave_way = time.monotonic()
-        while not self._finished:
+        while True:  # a condition here would keep CPython 3.11 from specialising the loop
+            if self._finished:
+                return
             if job._state is not running:
                 raise job._stopped(self)
             run(self)
