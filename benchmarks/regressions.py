@@ -62,25 +62,25 @@ GUARDS = (
         "spawn",
         lambda: on_gowork.spawn(100, 0),
         lambda: on_gevent.group(100, 0),
-        usually(1.55, 1.55, 1.5),
+        usually(1.4, 1.4, 1.35),
     ),
     Guard(
         "add_task",
         lambda: on_gowork.add_task(100, 0),
         lambda: on_gevent.group(100, 0),
-        usually(1.75, 1.75, 1.65),
+        usually(1.55, 1.55, 1.45),
     ),
     Guard(
         "job of one",
         lambda: on_gowork.spawn(1, 0.001),
         lambda: on_gevent.group(1, 0.001),
-        usually(2.7, 2.6, 2.6),
+        usually(2.2, 2.2, 2.1),
     ),
     Guard(
         "tick",
         lambda: on_gowork.tick(10_000, 0),
         lambda: plain.calls(10_000, 0),
-        usually(3.9, 3.9, 3.9),
+        usually(4.2, 4.2, 4.2),
     ),
     Guard(
         "cancel",
@@ -92,7 +92,7 @@ GUARDS = (
         "connection",
         lambda: on_gowork.connection(20, 0),
         lambda: on_gevent.connection(20, 0),
-        usually(2.3, 2.2, 2.1),
+        usually(2.0, 2.0, 1.9),
     ),
     Guard(
         "unbuffered",
