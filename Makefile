@@ -50,4 +50,4 @@ $(TOX_VENV)/.ready: tox.ini
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(TOX_VENV) $(BENCH_VENV) .tox build gowork.egg-info
+	rm -rf $(VENV) $(TOX_VENV) $(BENCH_VENV) .tox build gowork.egg-info gowork/_*.so

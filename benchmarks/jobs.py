@@ -27,6 +27,7 @@ def in_bytes(amount: float) -> str:
 
 
 def has(module: str) -> bool:
+    """Whether it is installed."""
     return find_spec(module) is not None
 
 

@@ -93,8 +93,8 @@ class Channel(Exchange, Generic[T]):
         channel's hub must be running; a thread that waits here does not keep it so.
 
         :raises ChannelClosed: if the channel is closed, also while waiting.
-        :raises StateError: if the channel has not been used in a hub yet, or belongs to
-            the calling thread.
+        :raises StateError: if the channel has not been used in a hub yet, belongs to the
+            calling thread, or its hub ends meanwhile.
         :raises Cancelled: if the caller is a task that must stop.
         """
         call_from_thread(self._hub, self.send, value)

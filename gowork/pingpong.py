@@ -68,7 +68,10 @@ class Ping(Generic[T]):
         self._receiver: Greenlet[..., Any] | None = None
 
     def ack(self) -> None:
-        """Let the sender's ``send`` return. Does not block; a second answer means nothing."""
+        """Let the sender's ``send`` return. Does not block; a second answer means nothing.
+
+        :raises StateError: in another thread than the sender's, while that waits.
+        """
         self._settle(None)
 
     def __enter__(self) -> T:
@@ -206,6 +209,8 @@ class PingPong(Generic[T]):
             has the data.
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if it belongs to another thread's hub.
+        :raises TypeError: if *timeout* is no number.
+        :raises ValueError: if it is negative.
         """
         limit = None if timeout is None else as_seconds("timeout", timeout)
         checkpoint()
@@ -246,6 +251,8 @@ class PingPong(Generic[T]):
         :raises ChannelTimeout: if the time is over.
         :raises Cancelled: if the caller is a task that must stop.
         :raises StateError: if it belongs to another thread's hub.
+        :raises TypeError: if *timeout* is no number.
+        :raises ValueError: if it is negative.
         """
         if timeout is None:
             deadline = None
@@ -265,8 +272,9 @@ class PingPong(Generic[T]):
 
         :raises NotAcknowledged: as :meth:`send` does.
         :raises ChannelClosed: as :meth:`send` does.
-        :raises StateError: if it has not been used in a hub yet, or belongs to the
-            calling thread.
+        :raises StateError: if it has not been used in a hub yet, belongs to the calling
+            thread, or its hub ends meanwhile.
+        :raises Cancelled: if the caller is a task that must stop.
         """
         call_from_thread(self._pings._hub, self.send, data)
 

@@ -103,6 +103,8 @@ class Rally:
             assert fate == "acknowledged"
         elif end == "not answered":
             assert fate is not None
+        else:
+            assert end == "died"
 
     def conclude(self):
         """How all players have ended; an end is made of those that wait."""

@@ -152,9 +152,13 @@ WAITS = {
     "recv": lambda channel, value: channel.recv() is value,
     "select to send": lambda one, value: select([one.sending(value), Channel().receiving()]),
     "select to receive": lambda one, value: select([Channel().sending(value), one.receiving()]),
-    "ping": lambda channel, value: PingPong().send((channel, value)),
+    "ping": lambda pipe, value: pipe.send(value),
 }
 waits = pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+
+
+def made_for(wait):
+    return PingPong() if wait is WAITS["ping"] else Channel()
 
 
 @waits
@@ -164,7 +168,7 @@ def test_the_hook_of_a_greenlet_that_waits_is_called_once(wait):
             switches.append(self)
 
     switches = []
-    greenlet = Hooked(outcome_of, wait, Channel(), 1)
+    greenlet = Hooked(outcome_of, wait, made_for(wait), 1)
     greenlet.start()
     gevent.sleep(0)
     assert switches == [greenlet]
@@ -174,7 +178,7 @@ def test_the_hook_of_a_greenlet_that_waits_is_called_once(wait):
 
 @waits
 def test_nobody_waits_in_the_hub_and_nothing_stays_in_line(wait):
-    channel, outcomes = Channel(), []
+    channel, outcomes = made_for(wait), []
     gevent.get_hub().loop.run_callback(lambda: outcomes.append(outcome_of(wait, channel, 1)))
     gevent.sleep(0)
     assert [type(one) for one in outcomes] == [BlockingSwitchOutError]
@@ -190,7 +194,7 @@ def test_who_is_thrown_out_of_a_wait_keeps_nothing_alive(wait, thrown):
         except thrown:  # or, in pure Python, gevent's own frames keep the greenlet
             pass
 
-    channel, value = Channel(), Greenlet()
+    channel, value = made_for(wait), Greenlet()
     greenlet = gevent.spawn(live, channel, value)
     gevent.sleep(0)
     alive = [weakref.ref(one) for one in (channel, value, greenlet)]
@@ -276,21 +280,22 @@ def test_a_thread_that_is_interrupted_takes_back_what_nobody_has_taken(make):
     def receive_later():
         pipes.append(used(make()))
         until(lambda: "senders=1" in repr(pipes[0]))
-        signal.pthread_kill(main, signal.SIGUSR1)
+        if not raised:  # else the test has failed already
+            signal.pthread_kill(main, signal.SIGUSR1)
         block_the_loop(0.05)  # who does not wait for it to go round has raised already
         until(lambda: raised)
         return outcome_of(pipes[0].recv, 0)
 
     pipes, raised, main = [], [], get_ident()
     former = signal.signal(signal.SIGUSR1, interrupt)
-    receiver = waiting(in_a_thread, receive_later)
-    until(lambda: pipes)
     try:
+        receiver = waiting(in_a_thread, receive_later)
+        until(lambda: pipes)
         with pytest.raises(InterruptedError):
             pipes[0].send_threadsafe("a")
     finally:
+        raised.append(True)
         signal.signal(signal.SIGUSR1, former)
-    raised.append(True)
     assert type(receiver.get()) is ChannelTimeout
 
 

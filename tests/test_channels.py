@@ -9,7 +9,7 @@ import pytest
 from gevent import GreenletExit
 from gevent.monkey import get_original
 
-from gowork.channels import Channel, seed, select
+from gowork.channels import Channel, seed, seeded, select
 from gowork.errors import Cancelled, ChannelClosed, ChannelTimeout, StateError, WouldBlock
 
 start_thread = get_original("_thread", "start_new_thread")
@@ -607,17 +607,17 @@ def test_a_value_that_was_handed_to_a_killed_select_goes_back():
 
 
 def test_a_select_takes_what_a_sender_has_that_is_being_killed_and_that_one_knows():
-    seed(1)
-    chosen = set()
-    for _ in range(10):
+    def play():
         dying, ready = Channel(), Channel(1)
         ready.send(1)
         sender = waiting(dying.send, 2)
         sender.kill(block=False)
         index, value, _ = select([dying.receiving(), ready.receiving()], timeout=LONG)
         assert end_of(sender) is None if value == 2 else isinstance(end_of(sender), GreenletExit)
-        chosen.add(index)
-    seed()
+        return index
+
+    with seeded(1):
+        chosen = {play() for _ in range(10)}
     assert chosen == {0, 1}
 
 

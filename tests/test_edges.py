@@ -74,7 +74,7 @@ def test_a_job_ends_although_its_notices_are_awaited_in_another_hub():
     job.add_task(routines(None, done))
     notices = job.task_done_notify()
     elsewhere = gevent.spawn(in_a_thread, hear)
-    while "receivers=1" not in repr(notices):
+    while "receivers=1" not in repr(notices) and not elsewhere.dead:
         gevent.sleep(0.001)
     assert job.run().wait(10) and job.state is JobState.DONE
     assert elsewhere.get(timeout=10)

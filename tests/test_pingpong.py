@@ -173,10 +173,12 @@ def test_a_receiver_that_lives_on_keeps_nothing_of_what_it_has_answered():
     reference = weakref.ref(data)
     receiver = waiting(process)
     gc.disable()
-    pingpong.send(data)
-    del data
-    freed = reference() is None
-    gc.enable()
+    try:
+        pingpong.send(data)
+        del data
+        freed = reference() is None
+    finally:
+        gc.enable()
     pingpong.close()
     receiver.join()
     assert freed

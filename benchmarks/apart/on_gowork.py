@@ -86,7 +86,9 @@ def cancel(tasks: int, jobs: int) -> float:
 
 def memory(tasks: int) -> float:
     """Bytes that a blocked task occupies."""
-    _blocked(1).cancel()
+    warm = _blocked(1)
+    warm.cancel()
+    warm.join()
     before = resident()
     job = _blocked(tasks)
     occupied = resident() - before
