@@ -94,9 +94,13 @@ class Job(Setup):
         :raises TypeError: if *routines* has no routines, or *idle_timeout* is no number.
         :raises ValueError: if *idle_timeout* is negative.
         """
-        self._require_open("add_task")
+        if self._state is not JobState.NEW:
+            self._require_open("add_task")
         limit = None if idle_timeout is None else as_seconds("idle_timeout", idle_timeout)
-        return self._add(routines_from(routines, self), name or name_of(routines), limit)
+        made = routines_from(routines, self)
+        if self._state is not JobState.NEW:
+            self._require_open("add_task")  # its factory may have ended the job
+        return self._add(made, name or name_of(routines), limit)
 
     def add_task_with_idle_timeout(self, routines: Any, seconds: float) -> Task:
         """:meth:`add_task` with *seconds* as the idle timeout; it raises the same."""
@@ -112,8 +116,9 @@ class Job(Setup):
         self._require_no_oneshot()
         made = routines_from(routines, self)
         self._require_no_oneshot()  # its factory may have been busy
-        self._oneshot = self._add(made, name or name_of(routines), None, index=0)
-        return self._oneshot
+        task = self._oneshot = Task(self, 0, name or name_of(routines), made)
+        self._adopt(task)
+        return task
 
     def _require_no_oneshot(self) -> None:
         self._require_open("add_oneshot_task", JobState.NEW, JobState.WAITING)
@@ -129,18 +134,17 @@ class Job(Setup):
         :raises StateError: if the end of the job has been decided.
         :raises TypeError: if *function* is not callable.
         """
-        self._require_open("spawn")
+        if self._state is not JobState.NEW:
+            self._require_open("spawn")
         if not callable(function):
             raise TypeError(f"cannot call {function!r}")
         once = Once(function, args, kwargs)
-        return self._add(Routines(None, once, None), name_of(function), None)
+        return self._add((None, once, None), name_of(function))
 
-    def _add(
-        self, routines: Routines, name: str, idle_timeout: float | None, index: int | None = None
-    ) -> Task:
-        self._require_open("add_task")  # its factory may have ended the job
-        index = next(self._indices) if index is None else index
-        return self._adopt(Task(self, index, name, routines, idle_timeout))
+    def _add(self, routines: Routines, name: str, idle_timeout: float | None = None) -> Task:
+        task = Task(self, next(self._indices), name, routines, idle_timeout)
+        self._adopt(task)
+        return task
 
     def channel(self, capacity: float = 0, *, name: str | None = None) -> Channel[Any]:
         """A :class:`Channel` that is closed when all tasks are dead, before the finalizers.

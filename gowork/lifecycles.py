@@ -27,6 +27,7 @@ from greenlet import GreenletExit
 from gowork import logs
 from gowork.channels import Channel
 from gowork.clocks import Alarm
+from gowork.crews import Crew
 from gowork.endings import Unstopped, deliver
 from gowork.errors import Cancelled, IdleTimeout, JobTimeout, StateError
 from gowork.events import Event
@@ -35,7 +36,7 @@ from gowork.gates import Gate
 from gowork.homes import Home
 from gowork.outcomes import Outcome
 from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
-from gowork.tasks import Task, TaskGreenlet, TaskGroup
+from gowork.tasks import Task
 from gowork.windups import finalize, wind_up
 
 __all__ = ["DECIDED", "ENDED", "Lifecycle"]
@@ -66,7 +67,7 @@ class Lifecycle:
         self._unfinished = 0
         self._gate: Gate | None = None
         # Begun and not dead, in that order.
-        self._living: dict[Greenlet[..., Any], Task | None] = {}
+        self._living: dict[Any, Task | None] = {}
         self._owed: dict[Task, None] = {}  # finalizers, in order of start
         self._clearing: dict[Task, Greenlet[..., Any]] = {}  # finalizers of tasks to be forgotten
         self._quiet: GeventEvent | None = None  # set when nothing lives any more
@@ -85,7 +86,7 @@ class Lifecycle:
 
         self._home: Home | None = None  # where it runs, or its shutdown handler would
         self._alarm: Alarm | None = None
-        self._group: Any = None  # the greenlets of its tasks
+        self._crew: Crew | None = None  # the greenlets of its tasks
 
     def _move(self, given: JobGiven) -> None:
         self._state = step(self._state, given)
@@ -115,7 +116,7 @@ class Lifecycle:
                 event._thread = self._home.thread
             if self._notices is not None and self._notices._receivers.first is None:
                 self._notices._belong_to(self._home.hub)
-            self._group = TaskGroup(self._died)
+            self._crew = Crew(self._home.hub)
             self._alarm = Alarm(self._home.loop)
             under_way.add(self)
         return self._home
@@ -155,13 +156,12 @@ class Lifecycle:
             self._gate.advance()
             self._decide_if_all_done()
 
-    def _adopt(self, task: Task) -> Task:
+    def _adopt(self, task: Task) -> None:
         """Take *task* in; one that comes when the others have started starts at once."""
         self._tasks[task.index] = task
         self._unfinished += 1
         if self._gate is not None:
             self._gate.add(task)
-        return task
 
     def _pass(self, task: Task) -> None:
         """The turn of *task* has come, which has nothing to do but to owe a finalizer."""
@@ -170,12 +170,8 @@ class Lifecycle:
         self._ended(task)
 
     def _start(self, task: Task) -> None:
-        greenlet: Any = TaskGreenlet(task._live)
-        task._greenlet = greenlet
-        greenlet.name = f"{self.name}/{task.name}"
-        greenlet.gr_context = task._context
-        greenlet.gowork_task = task
-        self._group.start(greenlet)
+        assert self._home is not None and self._crew is not None
+        self._home.loop.run_callback(self._crew.enter, task)
 
     def _spawn(self, function: Callable[[], object], what: str) -> Any:
         return self._settle_in().spawn(function, f"{self.name}/({what})")
@@ -220,16 +216,10 @@ class Lifecycle:
             task._move(TaskGiven.STOP)
         self._over(task)
 
-    def _died(self, greenlet: Greenlet[..., Any]) -> None:
-        """A task's greenlet is dead: if it never ran, somebody else has killed it. Let it go."""
-        task: Task = greenlet.gowork_task  # type: ignore[attr-defined]
-        if task._state is TaskState.PENDING and self._state in RUNNING:
-            self._decide(task, greenlet.exception or greenlet.value)
-        task._greenlet = None
-
     def _over(self, task: Task) -> None:
         """*task*, which had begun, has ended; only its greenlet's last steps are left."""
-        task._unwatch()
+        if task._watched is not None:
+            task._unwatch()
         self._gone(task._greenlet)
         self._ended(task)
 
@@ -330,8 +320,6 @@ class Lifecycle:
 
     def _skip(self, task: Task) -> None:
         task._move(TaskGiven.SKIP)
-        if task._greenlet is not None:
-            deliver(task._greenlet, self._outcome.interruption.error)
         self._ended(task)
 
     def _stop_tasks(self) -> None:
@@ -378,6 +366,8 @@ class Lifecycle:
         self._move(JobGiven.FAIL if self._outcome.is_bad else JobGiven.SUCCEED)
         self._outcome.is_closed = True
         under_way.discard(self)
+        if self._crew is not None:
+            self._crew.dismiss()
         self._close_channels()
         if self._notices is not None:
             self._notices._close_now()

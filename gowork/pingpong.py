@@ -28,6 +28,7 @@ from gowork.channels import (
     describe,
 )
 from gowork.clocks import as_seconds
+from gowork.crews import Member
 from gowork.errors import ChannelClosed, ChannelTimeout, NotAcknowledged
 from gowork.interfaces import IPingPong
 from gowork.scopes import checkpoint
@@ -65,7 +66,7 @@ class Ping(Generic[T]):
         self._state = OUT
         # Why it was not acknowledged, or None.
         self._answer: NotAcknowledged | None = None
-        self._receiver: Greenlet[..., Any] | None = None
+        self._receiver: Greenlet[..., Any] | Member | None = None
 
     def ack(self) -> None:
         """Let the sender's ``send`` return. Does not block; a second answer means nothing.
@@ -92,7 +93,7 @@ class Ping(Generic[T]):
         """Belong to the running greenlet, whose death is an answer too."""
         self._state = TAKEN
         greenlet: Any = getcurrent()
-        if isinstance(greenlet, Greenlet):  # no other tells of its end
+        if isinstance(greenlet, (Greenlet, Member)):  # no other tells of its end
             self._receiver = greenlet
             greenlet.rawlink(self._receiver_died)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import FunctionType, MethodType
+from typing import Any
+
+from zope.interface.interface import adapter_hooks
 
 from gowork.interfaces import IRoutines
 
@@ -12,13 +15,9 @@ __all__ = ["Once", "Routines", "name_of", "routines_from"]
 _NAMES = ("init", "run", "finalize")
 _ADVICE = "give a factory(job) -> (init, run, finalize), or an object with those methods"
 
-
-class Routines(NamedTuple):
-    """A task's three routines, each called with the task, or None."""
-
-    init: Callable[[Any], object] | None
-    run: Callable[[Any], object] | None
-    finalize: Callable[[Any], object] | None
+#: A task's ``init``, ``run`` and ``finalize``, each called with the task, or None.
+Routine = Callable[[Any], object] | None
+Routines = tuple[Routine, Routine, Routine]
 
 
 class Once:
@@ -43,31 +42,37 @@ def routines_from(candidate: Any, job: Any) -> Routines:
 
     :raises TypeError: if there are none to be had.
     """
-    found = _routines_of(candidate)
-    if found is None and callable(candidate):
+    made = None if _is_plain_function(candidate) else _routines_of(candidate)
+    if made is None and callable(candidate):
         try:
             made = candidate(job)
         except (AttributeError, TypeError) as error:
             error.add_note(f"{candidate!r} was called with the job to make routines: {_ADVICE}")
             raise
-        if isinstance(made, tuple):
-            if len(made) != 3:
-                raise TypeError(f"{candidate!r} returned {len(made)} routines, not 3; {_ADVICE}")
-            found = Routines(*made)
-        else:
-            found = _routines_of(made)
-    if found is None:
+        if not isinstance(made, tuple):
+            made = _routines_of(made)
+        elif len(made) != 3:
+            raise TypeError(f"{candidate!r} returned {len(made)} routines, not 3; {_ADVICE}")
+    if made is None:
         raise TypeError(f"no routines in {candidate!r}; {_ADVICE}")
-    for routine in found:
+    for routine in made:
         if routine is not None and not callable(routine):
-            name = _NAMES[found.index(routine)]
+            name = _NAMES[made.index(routine)]
             raise TypeError(f"{name} of {candidate!r} is neither callable nor None: {routine!r}")
-    return found
+    return made
 
 
 def name_of(candidate: Any) -> str:
     """What a task made of *candidate* is called unless it is named."""
-    return str(getattr(candidate, "__name__", type(candidate).__name__))
+    name = getattr(candidate, "__name__", None)
+    return name if type(name) is str else type(candidate).__name__
+
+
+def _is_plain_function(candidate: Any) -> bool:
+    # Interfaces know nothing of most functions, and take longer to say so than a task takes.
+    kind = type(candidate)
+    is_function = kind is FunctionType or kind is MethodType
+    return is_function and not candidate.__dict__ and not adapter_hooks
 
 
 def _routines_of(candidate: Any) -> Routines | None:
@@ -82,4 +87,5 @@ def _routines_of(candidate: Any) -> Routines | None:
         if not (callable(init) or callable(run) or callable(finalize)):
             return None
         provider = candidate
-    return Routines(*(getattr(provider, name, None) for name in _NAMES))
+    init, run, finalize = (getattr(provider, name, None) for name in _NAMES)
+    return init, run, finalize

@@ -11,11 +11,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from gowork.errors import StateError
 
-__all__ = ["JOB_TABLE", "TASK_TABLE", "JobGiven", "JobState", "TaskGiven", "TaskState", "step"]
+__all__ = [
+    "JOB_TABLE",
+    "TASK_TABLE",
+    "JobGiven",
+    "JobState",
+    "TaskGiven",
+    "TaskState",
+    "refused",
+    "step",
+]
 
 S = TypeVar("S", bound=enum.Enum)
 G = TypeVar("G", bound=enum.Enum)
@@ -114,7 +123,7 @@ SKIPPED    -        -         -       -          -
 )
 
 
-_FOLLOWING: dict[Any, Mapping[Any, Any]] = {**JOB_TABLE, **TASK_TABLE}
+_TABLES: dict[Any, Mapping[Any, Any]] = {**JOB_TABLE, **TASK_TABLE}
 
 
 def step(state: S, given: enum.Enum) -> S:
@@ -122,7 +131,13 @@ def step(state: S, given: enum.Enum) -> S:
 
     :raises StateError: if the table refuses it.
     """
-    following: S | None = _FOLLOWING[state].get(given)
-    if following is None:
-        raise StateError(state, given)
-    return following
+    following: S | None = _TABLES[state].get(given)
+    return following or refused(state, given)
+
+
+def refused(state: enum.Enum, given: enum.Enum) -> NoReturn:
+    """What is left to do where the table has None.
+
+    :raises StateError: always.
+    """
+    raise StateError(state, given)

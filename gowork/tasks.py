@@ -12,51 +12,27 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
-from gevent import Greenlet, getcurrent
+from gevent import getcurrent
 from gevent.hub import Waiter
-from gevent.pool import Group
 from zope.interface import implementer
 
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, give_way, idle_clock
+from gowork.crews import Member
 from gowork.errors import AssertionFailed, Cancelled, StateError, VerdictMissing
 from gowork.events import Event
 from gowork.interfaces import ITask
 from gowork.postponing import next_postponed
-from gowork.routines import Routines
-from gowork.states import JobState, TaskGiven, TaskState, step
+from gowork.routines import Once, Routines
+from gowork.states import TASK_TABLE, JobState, TaskGiven, TaskState, refused
 
-__all__ = ["Task", "TaskGreenlet", "TaskGroup"]
+__all__ = ["Task"]
 
 # How long a task wants to rest, where that is no number of seconds.
 BACK_OFF = -1.0
 PARK = math.inf
-
-
-class TaskGreenlet(Greenlet):  # type: ignore[type-arg]
-    """The greenlet of a task; it knows who spawned it, but not the stack, which is gowork's."""
-
-    spawning_stack_limit = 0
-
-
-class TaskGroup(Group):
-    """The greenlets of a job's tasks, each with one link: to leave, and to call *died*."""
-
-    def __init__(self, died: Callable[[Any], object]) -> None:
-        super().__init__()
-        self._died = died
-
-    def add(self, greenlet: Any) -> None:
-        """Take *greenlet* in until it is dead."""
-        greenlet.rawlink(self._left)
-        self.greenlets.add(greenlet)
-
-    def _left(self, greenlet: Any) -> None:
-        self.greenlets.discard(greenlet)
-        self._died(greenlet)
 
 
 @implementer(ITask)
@@ -77,14 +53,19 @@ class Task:
     #: What made the task fail, or None.
     error: Any = None
     _state = TaskState.PENDING
-    _greenlet: Greenlet[..., Any] | None = None
+    _greenlet: Member | None = None
     _ended: Event | None = None
     _told = False  # by a checkpoint that it must stop
     _progressed = 0.0
     _watched: list[Any] | None = None
 
     def __init__(
-        self, job: Any, index: int, name: str, routines: Routines, idle_timeout: float | None
+        self,
+        job: Any,
+        index: int,
+        name: str,
+        routines: Routines,
+        idle_timeout: float | None = None,
     ) -> None:
         self.job = job
         self.index = index
@@ -216,7 +197,7 @@ class Task:
     # What follows is for the job.
 
     def _move(self, given: TaskGiven) -> None:
-        self._state = step(self._state, given)
+        self._state = TASK_TABLE[self._state][given] or refused(self._state, given)
 
     def _checkpoint(self) -> None:
         """:raises Cancelled: if the running greenlet is this task's own and must stop."""
@@ -237,11 +218,12 @@ class Task:
             self._greenlet.throw(error)
 
     def _live(self) -> None:
-        """The body of the task's greenlet; lets nothing escape."""
+        """The life of the task in its greenlet; lets nothing escape."""
         job = self.job
         try:
             job._begun(self)
-            self._watch()
+            if self._idle_timeout is not None:
+                self._watch()
             if self._init is not None:
                 self._init(self)
                 gate = job._initialised(self)
@@ -251,7 +233,9 @@ class Task:
                     self._unwatch()  # the other tasks' inits are no idleness of this one
                     gate.wait()
                     self._watch()
-            if self._run is not None and not self._finished:
+            if type(self._run) is Once:
+                self._run(self)
+            elif self._run is not None and not self._finished:
                 self._recur(self._run)
         except BaseException as error:
             job._task_raised(self, error)

@@ -20,6 +20,7 @@ FLOORS = {
     "gowork.clocks": 1,
     "gowork.greenlets": 1,
     "gowork.logs": 1,
+    "gowork.crews": 2,
     "gowork.routines": 1,
     "gowork.scopes": 1,
     "gowork.states": 1,

@@ -7,7 +7,7 @@ import warnings
 import gevent
 import pytest
 from makers import ended, routines
-from small_tasks import blocks, states
+from small_tasks import blocks
 
 from gowork import Job, JobState, Task, TaskState
 
@@ -109,19 +109,6 @@ def test_a_task_cancelled_before_it_has_begun_is_skipped_and_the_job_ends():
     assert ended(job).state is JobState.CANCELLED
     assert task.state is TaskState.SKIPPED
     assert called == []
-
-
-def test_a_greenlet_killed_by_somebody_before_it_has_begun_does_not_hang_the_job():
-    def kill_the_newborn(task):
-        born = job.add_task(routines(None, blocks))
-        born._greenlet.kill(block=False)
-        task.done()
-
-    job = Job()
-    job.add_task(routines(None, kill_the_newborn))
-
-    assert ended(job).state is JobState.CANCELLED
-    assert states(job) == [TaskState.FINISHED, TaskState.FAILED]
 
 
 def test_a_timeout_of_the_user_inside_a_task_is_the_users():

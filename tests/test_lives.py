@@ -7,6 +7,7 @@ import gc
 import gevent
 import pytest
 from gevent.event import Event as GeventEvent
+from greenlet import greenlet
 from makers import done, ended, noting, park, passes, raising, routines
 
 from gowork import Job, JobState, StateError, TaskState
@@ -22,7 +23,9 @@ def greenlets_of(job):
     return [
         one
         for one in gc.get_objects()
-        if isinstance(one, gevent.Greenlet) and not one.dead and one.name.startswith(f"{job.name}/")
+        if isinstance(one, greenlet)
+        and str(getattr(one, "name", "")).startswith(f"{job.name}/")
+        and not one.dead
     ]
 
 

@@ -8,7 +8,7 @@ import weakref
 import gevent
 import pytest
 from gevent.event import Event as GeventEvent
-from greenlet import GreenletExit
+from greenlet import GreenletExit, greenlet
 from makers import done, ended, nothing, noting, park, passes, raising, routines
 from small_tasks import Broken, blocks, states
 
@@ -126,29 +126,12 @@ def test_an_event_of_the_end_does_not_hold_the_job():
 # A greenlet killed from outside
 
 
-@pytest.mark.parametrize("with_notices", [False, True])
-@pytest.mark.parametrize("tasks", [1, 3])
-def test_a_greenlet_killed_before_it_began_ends_the_job_and_is_announced(with_notices, tasks):
-    job = Job()
-    for _ in range(tasks):
-        job.add_task(routines(None, park))
-    notices = job.task_done_notify() if with_notices else None
-    job.run()
-    victim = job.tasks[0]
-    greenlet_of(victim).kill(block=False)
-    job.join()
-    assert victim.state is TaskState.FAILED and isinstance(victim.error, GreenletExit)
-    assert job.interrupted_by == (victim, victim.error) and victim.join(0)
-    if notices is not None:
-        assert sorted(task.index for task in notices) == list(range(1, tasks + 1))
-
-
 def greenlet_of(task):
     """The greenlet, as any code could find it that looks at all there are."""
     (found,) = (
         one
         for one in gc.get_objects()
-        if isinstance(one, gevent.Greenlet) and getattr(one, "gowork_task", None) is task
+        if isinstance(one, greenlet) and getattr(one, "gowork_task", None) is task
     )
     return found
 

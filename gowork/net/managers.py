@@ -341,4 +341,4 @@ def _leaving_in(job: Any, make: Callable[[], Stream]) -> Routines:
         for stream in made:
             stream.close()
 
-    return Routines(None, run, finalize)
+    return None, run, finalize

@@ -25,6 +25,7 @@ from gevent.queue import Queue, SimpleQueue
 from greenlet import greenlet
 
 from gowork.channels import Channel, Exchange, Party
+from gowork.crews import Member
 from gowork.events import Event
 from gowork.pingpong import PingPong, Pings
 from gowork.testing.traces import Trace
@@ -98,7 +99,9 @@ def _awaited_by(waiting: list[greenlet], living: list[greenlet]) -> dict[int, li
     Of *living* greenlets the end may be waited for. What they refer to the collector does
     not tell: so each gets a mark in its list of links.
     """
-    marks = [_Mark(one) for one in living if isinstance(one, Greenlet) and not one.ready()]
+    marks = [
+        _Mark(one) for one in living if isinstance(one, (Greenlet, Member)) and not one.ready()
+    ]
     for mark in marks:
         mark.owner.rawlink(mark)
     try:
@@ -237,5 +240,5 @@ def _place_of(frame: FrameType) -> str:
 
 def _given_name(one: greenlet) -> str:
     """The name that the program gave to the greenlet, in brackets."""
-    name = vars(one).get("name")
+    name = one.name if isinstance(one, Member) else vars(one).get("name")
     return f" ({name})" if isinstance(name, str) else ""

@@ -15,6 +15,9 @@ from weakref import WeakKeyDictionary
 from gevent.hub import Hub, Waiter
 from greenlet import greenlet
 
+from gowork.crews import Crew, Member
+from gowork.tasks import Task
+
 __all__ = ["Step", "Trace"]
 
 KEPT = 1000  # steps
@@ -36,7 +39,8 @@ class Trace:
         self.last: deque[Step] = deque(maxlen=KEPT)
         self._hash = hashlib.blake2b(digest_size=16)
         self._main = main
-        self._names: WeakKeyDictionary[greenlet, str] = WeakKeyDictionary()
+        # Of greenlets, and of tasks: before a task has a greenlet, and when that serves another.
+        self._names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._count = 0
 
     def add(self, now: float, entry: Any) -> None:
@@ -52,7 +56,7 @@ class Trace:
     def meet(self, callback: Any, args: tuple[Any, ...] | None) -> None:
         """Number the greenlets that a step is about: they count as they are queued."""
         for one in (greenlet_of(callback), *(args or ())):
-            if isinstance(one, greenlet):
+            if isinstance(one, greenlet | Task):
                 self.name_of(one)
 
     @property
@@ -62,7 +66,9 @@ class Trace:
 
     def greenlets(self) -> list[greenlet]:
         """The greenlets that ran or were about to and are still there, in order of appearance."""
-        return sorted(self._names, key=lambda one: int(self._names[one].partition(":")[0]))
+        known = sorted(self._names, key=lambda one: int(self._names[one].partition(":")[0]))
+        found = [one._greenlet if isinstance(one, Task) else one for one in known]
+        return [one for one in found if one is not None]
 
     def describe(self, entry: Any) -> str:
         """What a callback or watcher is about, as things stand."""
@@ -75,36 +81,46 @@ class Trace:
         label: str = entry.label
         return label
 
-    def _label(self, entry: Any, name_of: Callable[[greenlet], str]) -> str:
+    def _label(self, entry: Any, name_of: Callable[[Any], str]) -> str:
         about = greenlet_of(entry.callback)
+        if isinstance(getattr(entry.callback, "__self__", None), Crew):
+            about = entry.args[0]  # the task that is to begin
         if about is not None:
             text = name_of(about)
         else:
-            named = [name_of(arg) for arg in entry.args or () if isinstance(arg, greenlet)]
+            named = [name_of(arg) for arg in entry.args or () if isinstance(arg, greenlet | Task)]
             text = name_of_function(entry.callback) + (f"({', '.join(named)})" if named else "")
         return f"{entry.kind} {text}" if entry.kind else text
 
-    def _known_name_of(self, one: greenlet) -> str:
+    def _known_name_of(self, one: greenlet | Task) -> str:
         # A greenlet must not get its number because somebody looks.
+        one = _task_of(one)
         if one in self._names or one is self._main or isinstance(one, Hub):
             return self.name_of(one)
-        return name_of_function(_body_of(one))
+        return _what_it_does(one)
 
-    def name_of(self, one: greenlet) -> str:
+    def name_of(self, one: greenlet | Task) -> str:
         """*number:function* of a greenlet, its number given at the first question."""
         if one is self._main:
             return "main"
         if isinstance(one, Hub):
             return "hub"
+        one = _task_of(one)
         name = self._names.get(one)
         if name is None:
             self._count += 1
-            name = self._names[one] = f"{self._count}:{name_of_function(_body_of(one))}"
+            name = self._names[one] = f"{self._count}:{_what_it_does(one)}"
         return name
 
 
-def _body_of(one: Any) -> Any:
-    return getattr(one, "_run", None) or getattr(one, "run", None) or one
+def _task_of(one: Any) -> Any:
+    return (one.gowork_task or one) if isinstance(one, Member) else one
+
+
+def _what_it_does(one: Any) -> str:
+    if isinstance(one, Task):
+        return one.name
+    return name_of_function(getattr(one, "_run", None) or getattr(one, "run", None) or one)
 
 
 def greenlet_of(callback: Callable[..., Any]) -> greenlet | None:

@@ -1,0 +1,211 @@
+"""Crews: the greenlets of a job's tasks, which serve again when nobody can tell.
+
+To begin and to end a greenlet costs several times what all else about a small task does:
+CPython gets memory for its frames from the system, and gives it back. So a greenlet whose
+task is over serves the next task of its job, as goroutines do. But a greenlet of gevent
+can be known: a timer, a lock or a program may hold it, and mean the task that was. One
+that anybody has come to know, by a reference, a weak one, a link or an attribute, ends
+with its task. So does one that has waited for anything: who wakes it knows it. Only who
+is unknown serves again.
+
+They are raw greenlets. What a :class:`gevent.Greenlet` has besides, for others who get it
+from ``getcurrent()``, is made when it is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+from weakref import getweakrefcount, ref
+
+import gevent
+from gevent.pool import Group
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from gowork.greenlets import switch_to
+from gowork.states import TaskState
+
+__all__ = ["Crew", "Member"]
+
+
+class Crew(Group):
+    """The greenlets of the tasks of one job, in *hub*."""
+
+    def __init__(self, hub: Any) -> None:
+        super().__init__()
+        self.greenlets: set[Any]
+        self.hub = hub
+        self._spare: Member | None = None  # whose task is over: the next one is for it
+        self._is_dismissed = False
+        self._newcomer: Any = None  # the task that has come in, and has not waited yet
+        spawner = getcurrent()
+        self.spawner = ref(spawner)
+        self.tree_locals = getattr(spawner, "spawn_tree_locals", None)
+
+    def enter(self, task: Any) -> None:
+        """In the hub: let *task* live in a greenlet, until it blocks or is over."""
+        if task._state is not TaskState.PENDING:  # its job has ended, and it is skipped
+            return
+        member, self._spare = self._spare or Member(self), None
+        self.greenlets.add(member)
+        member.gowork_task = task
+        member.gr_context = task._context
+        self._newcomer, task._greenlet = task, member
+        try:
+            member.switch()
+        finally:
+            self._newcomer = None
+
+    def work(self) -> None:
+        """What each greenlet does; while it waits, it must not refer to itself."""
+        while self._serve(getcurrent()):
+            switch_to(self.hub)
+
+    def _serve(self, member: Any) -> bool:
+        """Let the task of *member* live; whether *member* is to wait for another one."""
+        task = member.gowork_task
+        task._live()
+        task._greenlet = None
+        self.greenlets.discard(member)
+        if self._newcomer is task and not self._is_dismissed and member.is_unknown():
+            member.gowork_task = member.gr_context = None
+            self._spare = member
+            return True
+        member.end()
+        return False
+
+    def dismiss(self) -> None:
+        """End the one without a task; every other will end with its own."""
+        self._is_dismissed = True
+        self._spare = None
+
+    def has_spare(self) -> bool:
+        """Whether a greenlet waits for a task."""
+        return self._spare is not None
+
+
+class Member(greenlet):
+    """A greenlet of a crew, with the name, the links, ``kill`` and ``join`` of gevent's."""
+
+    #: So many references there are to one that nobody else has come to know, while the hub
+    #: is in :meth:`Crew.enter`; 0 if that cannot be said.
+    UNKNOWN = 0
+
+    value = exception = None
+    _links: list[Callable[[Any], object]] | None = None
+
+    def __init__(self, crew: Crew) -> None:
+        super().__init__(crew.work, crew.hub)
+        self._crew = crew
+        self.gowork_task: Any = None
+
+    def is_unknown(self) -> bool:
+        """Whether nobody could come back to it who has met it in its task."""
+        return (
+            sys.getrefcount(self) == self.UNKNOWN
+            and not getweakrefcount(self)
+            and len(self.__dict__) == 2
+        )
+
+    def kill(
+        self, exception: Any = GreenletExit, block: bool = True, timeout: float | None = None
+    ) -> None:
+        """Have the hub raise *exception* in it, and wait for its end unless *block* is false."""
+        if not self.dead:
+            self.loop.run_callback(self.throw, exception)
+        if block:
+            self.join(timeout)
+
+    def throw(self, *exception: Any) -> Any:
+        """Raise *exception* in it now; nothing happens to one that is dead."""
+        return None if self.dead else super().throw(*exception)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it is dead, *timeout* seconds at most."""
+        gevent.wait([self], timeout)
+
+    def ready(self) -> bool:
+        """Whether it is dead."""
+        return self.dead
+
+    def rawlink(self, callback: Callable[[Any], object]) -> None:
+        """Have the hub call *callback* with it when it is dead; it must not block."""
+        if self._links is None:
+            self._links = []
+        self._links.append(callback)
+        if self.dead:
+            self.loop.run_callback(self._tell)
+
+    def unlink(self, callback: Callable[[Any], object]) -> None:
+        """Take a link back; unknown ones are ignored."""
+        if self._links and callback in self._links:
+            self._links.remove(callback)
+
+    def end(self) -> None:
+        """Do the last before it is dead."""
+        if self._links:
+            self.loop.run_callback(self._tell)
+
+    def _tell(self) -> None:
+        while self._links:
+            callback = self._links.pop(0)
+            try:
+                callback(self)
+            except BaseException:
+                self._crew.hub.handle_error((callback, self), *sys.exc_info())
+
+    @cached_property
+    def name(self) -> str:
+        """``job/task``, unless somebody has called it otherwise."""
+        task = self.gowork_task
+        return "(spare)" if task is None else f"{task.job.name}/{task.name}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} at {id(self):#x}>"
+
+    @property
+    def loop(self) -> Any:
+        """The loop of its hub."""
+        return self._crew.hub.loop
+
+    @cached_property
+    def minimal_ident(self) -> int:
+        """A small number that no other living greenlet of its hub has."""
+        return int(self._crew.hub.ident_registry.get_ident(self))
+
+    @property
+    def spawning_greenlet(self) -> Any:
+        """A weak reference to the greenlet that has run the job."""
+        return self._crew.spawner
+
+    @cached_property
+    def spawn_tree_locals(self) -> Any:
+        """The dictionary of all who descend from the same greenlet."""
+        return self._crew.tree_locals
+
+
+class _Nobody:
+    """A task that does nothing, and gets to know nobody."""
+
+    _state = TaskState.PENDING
+    _context = _greenlet = None
+
+    def _live(self) -> None:
+        pass
+
+
+def _count_references() -> int:
+    """How many references there are to a member that is unknown; 0 if that cannot be said."""
+    if sys.gettrace() or sys.getprofile():  # they may hold some, and let go of them later
+        return 0
+    for Member.UNKNOWN in range(1, 20):
+        crew = Crew(getcurrent())
+        crew.enter(_Nobody())
+        if crew.has_spare():
+            return Member.UNKNOWN
+    return 0
+
+
+Member.UNKNOWN = _count_references()

@@ -1,0 +1,375 @@
+"""The greenlets of tasks: which of them serve again, and what they offer to others."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import subprocess
+import sys
+import weakref
+
+import gevent
+import pytest
+from gevent.event import Event as GeventEvent
+from gevent.local import local
+from gevent.pool import Group
+from gevent.util import format_run_info
+from greenlet import GreenletExit, getcurrent
+from makers import ended, park, passes, routines
+
+from gowork import Job, JobState, TaskState, current_task
+from gowork.crews import Member
+
+variable = contextvars.ContextVar("variable", default="nothing")
+
+
+def members():
+    """The greenlets of tasks that live, whatever they do."""
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, Member) and not one.dead]
+
+
+def ids_of_greenlets(job, tasks, function=lambda: None):
+    """The greenlets in which *tasks* that call *function* lived, as numbers."""
+    ids = []
+
+    def run():
+        ids.append(id(getcurrent()))
+        function()
+
+    for _ in range(tasks):
+        job.spawn(run)
+    ended(job)
+    return ids
+
+
+# Who serves again
+
+
+def test_a_greenlet_whose_task_is_over_serves_the_next_task():
+    assert len(set(ids_of_greenlets(Job(), 100))) == 1
+
+
+def test_it_begins_each_task_with_the_tasks_own_context_and_name():
+    seen = []
+
+    def look():
+        seen.append((variable.get(), getcurrent().name, current_task().index))
+        variable.set("another")
+
+    job = Job(name="job")
+    for value in "abc":
+        contextvars.copy_context().run(lambda value=value: (variable.set(value), job.spawn(look)))
+    ended(job)
+    assert seen == [("a", "job/look", 1), ("b", "job/look", 2), ("c", "job/look", 3)]
+
+
+kept = []
+
+ACQUAINTANCES = {
+    "a reference": lambda: kept.append(getcurrent()),
+    "a bound method": lambda: kept.append(getcurrent().switch),
+    "a weak reference": lambda: kept.append(weakref.ref(getcurrent())),
+    "a timer": lambda: kept.append(gevent.Timeout.start_new(3600)),
+    "a link": lambda: getcurrent().rawlink(lambda one: None),
+    "an attribute": lambda: setattr(getcurrent(), "mine", 1),
+    "its name": lambda: kept.append(getcurrent().name),
+    "a child": lambda: kept.append(gevent.spawn(gevent.sleep, 3600)),
+    "a local of gevent": lambda: setattr(storage, "value", 1),
+    "a cycle": lambda: (lambda cycle: cycle.extend([getcurrent(), cycle]))([]),
+    "a call to come": lambda: gevent.get_hub().loop.run_callback(getcurrent().throw),
+    "an error that holds it": lambda: fail(),
+}
+storage = local()
+
+
+def fail():
+    me = getcurrent()
+    try:
+        raise KeyError(me)
+    except KeyError as error:
+        kept.append(error)
+
+
+@pytest.fixture
+def forgotten():
+    yield
+    for one in kept:
+        if isinstance(one, gevent.Timeout):
+            one.close()
+        elif isinstance(one, gevent.Greenlet):
+            one.kill()
+    kept.clear()
+    gc.collect()
+
+
+@pytest.mark.parametrize("what", ACQUAINTANCES)
+def test_one_that_anybody_has_come_to_know_ends_with_its_task(what, forgotten):
+    greenlets = []
+
+    def meet():
+        greenlets.append(getcurrent())
+        greenlets.pop()
+        ACQUAINTANCES[what]()
+
+    def come_next():
+        later.append([one for one in members() if one is not getcurrent()])
+
+    later = []
+    job = Job()
+    job.spawn(meet)
+    job.spawn(come_next)
+    ended(job)
+    assert later == [[]], f"{what} did not tell it apart"
+
+
+def test_one_that_has_waited_ends_with_its_task():
+    event, dead = GeventEvent(), []
+    job = Job()
+    job.spawn(event.wait)
+    job.add_task(routines(None, park))
+    job.run()
+    passes()
+    waiting = weakref.ref(next(one for one in members() if "wait" in one.name))
+    event.set()
+    passes()
+    dead.append(waiting() is None or waiting().dead)
+    job.finish()
+    job.join()
+    assert dead == [True]
+
+
+def test_a_timeout_that_a_task_has_left_behind_hits_no_other_task():
+    left = []
+
+    def careless():
+        left.append(gevent.Timeout.start_new(0.001))
+
+    job = Job()
+    job.spawn(careless)
+    for _ in range(3):
+        job.spawn(gevent.sleep, 0.01)
+    with left[0] if left else gevent.Timeout(30):
+        assert ended(job).state is JobState.DONE
+    left[0].close()
+
+
+def test_a_kill_that_comes_after_the_task_hits_no_other_task():
+    def ask_for_death():
+        getcurrent().kill(block=False)
+
+    job = Job()
+    job.spawn(ask_for_death)
+    others = [job.spawn(passes, 4) for _ in range(3)]
+    assert ended(job).state is JobState.DONE
+    assert {task.state for task in others} == {TaskState.FINISHED}
+
+
+def test_none_is_left_when_the_job_has_ended():
+    job = Job()
+    for _ in range(10):
+        job.spawn(int)
+    job.spawn(passes)
+    job.run()
+    left = []
+    job.run().rawlink(lambda _: left.append(members()))
+    job.join()
+    passes()
+    assert left == [[]]
+
+
+def test_a_job_that_runs_for_ever_keeps_one_greenlet_at_most_without_a_task():
+    job = Job(forget=True)
+    job.add_task(routines(None, park))
+    job.run()
+    for _ in range(50):
+        job.spawn(int)
+    passes(8)
+    assert len(members()) <= 2
+    job.finish()
+    job.join()
+    assert members() == []
+
+
+def test_a_spare_greenlet_keeps_nothing_of_the_task_that_it_served():
+    class Heavy:
+        pass
+
+    heavy = Heavy()
+    reference = weakref.ref(heavy)
+    job = Job(forget=True)
+    job.add_task(routines(None, park))
+    with_it = contextvars.copy_context()
+    with_it.run(variable.set, heavy)
+    with_it.run(job.spawn, str, heavy)
+    job.run()
+    del heavy, with_it
+    passes()
+    gc.collect()
+    assert reference() is None
+    job.finish()
+    job.join()
+
+
+def test_a_process_that_is_traced_makes_a_greenlet_for_each_task():
+    program = (
+        "import sys; sys.settrace(lambda *args: None)\n"
+        "from gowork.crews import Member; print(Member.UNKNOWN)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], timeout=30) == b"0\n"
+
+
+# What a greenlet of a task offers
+
+
+@pytest.fixture
+def parked():
+    """A job of one task that is parked, and the greenlet of the task."""
+    greenlets = []
+
+    def run(task):
+        greenlets.append(getcurrent())
+        task.park()
+
+    job = Job(name="job")
+    job.add_task(routines(None, run), name="task")
+    job.run()
+    passes()
+    yield job, greenlets.pop()
+    job.finish()
+    job.join()
+
+
+def test_it_is_called_like_its_task_unless_somebody_calls_it_otherwise(parked):
+    _, member = parked
+    assert member.name == "job/task" and "job/task" in repr(member)
+    member.name = "another"
+    assert member.name == "another" and "another" in repr(member)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda member: member.join(),
+        lambda member: gevent.joinall([member], raise_error=True),
+        lambda member: gevent.wait([member]),
+    ],
+)
+def test_others_can_wait_for_it(parked, wait):
+    job, member = parked
+    waiter = gevent.spawn(wait, member)
+    passes()
+    assert not waiter.ready() and not member.ready()
+    job.finish()
+    waiter.join()
+    assert waiter.successful() and member.ready() and member.dead
+
+
+def test_who_waits_in_vain_goes_on_when_the_time_is_over(parked):
+    _, member = parked
+    member.join(0.001)
+    assert not member.dead
+
+
+@pytest.mark.parametrize("error", [GreenletExit, GreenletExit("why"), ValueError("why")])
+@pytest.mark.parametrize(
+    "kill",
+    [
+        lambda member, error: member.kill(error),
+        lambda member, error: gevent.kill(member, error),
+        lambda member, error: gevent.killall([member], error),
+        lambda member, error: Group([member]).kill(error),
+        lambda member, error: gevent.get_hub().loop.run_callback(member.throw, error),
+    ],
+)
+def test_whatever_kills_it_fails_its_task(parked, kill, error):
+    job, member = parked
+    kill(member, error)
+    job.join()
+    (task,) = job.tasks
+    kind = error if isinstance(error, type) else type(error)
+    assert task.state is TaskState.FAILED and type(task.error) is kind
+    assert job.interrupted_by == (task, task.error) and member.dead
+
+
+def test_to_kill_or_throw_into_a_dead_one_does_nothing(parked):
+    job, member = parked
+    job.finish()
+    job.join()
+    assert member.kill() is None and member.throw(ValueError) is None
+    assert job.state is JobState.DONE
+
+
+def test_links_are_called_in_the_hub_when_it_is_dead_and_can_be_taken_back(parked):
+    job, member = parked
+    said = []
+    member.rawlink(lambda one: said.append((one is member, one.dead, getcurrent())))
+    member.rawlink(said.append)
+    member.unlink(said.append)
+    member.unlink(print)
+    job.finish()
+    job.join()
+    passes()
+    assert said == [(True, True, gevent.get_hub())]
+
+
+def test_a_link_to_a_dead_one_is_called_too(parked):
+    job, member = parked
+    job.finish()
+    job.join()
+    said = []
+    member.rawlink(said.append)
+    assert said == []
+    passes()
+    assert said == [member]
+
+
+@pytest.mark.hub_prints
+def test_a_link_that_fails_is_told_by_the_hub_and_keeps_no_other_from_its_turn(parked):
+    job, member = parked
+    said = []
+    member.rawlink(lambda one: 1 / 0)
+    member.rawlink(said.append)
+    job.finish()
+    job.join()
+    passes()
+    assert said == [member]
+    assert "ZeroDivisionError" in gevent.get_hub().exception_stream.getvalue()
+
+
+def test_it_knows_who_has_run_the_job_and_shares_the_locals_of_that_tree():
+    seen = []
+
+    def look():
+        seen.append((getcurrent().spawning_greenlet(), getcurrent().spawn_tree_locals))
+        gevent.spawn(lambda: seen.append(getcurrent().spawn_tree_locals)).join()
+
+    def root():
+        getcurrent().spawn_tree_locals["user"] = "me"
+        job = Job()
+        job.spawn(look)
+        ended(job)
+
+    spawner = gevent.spawn(root)
+    spawner.join()
+    assert seen == [(spawner, {"user": "me"}), {"user": "me"}]
+
+
+def test_it_has_a_small_number_of_its_own(parked):
+    _, member = parked
+    other = gevent.spawn(int)
+    assert member.minimal_ident == member.minimal_ident != other.minimal_ident
+    assert 0 <= member.minimal_ident < 10_000
+    other.join()
+
+
+def test_what_gevent_shows_of_all_greenlets_has_its_name(parked):
+    assert "job/task" in "".join(format_run_info())
+
+
+def test_its_group_has_it_as_long_as_it_lives(parked):
+    job, member = parked
+    assert list(job._crew) == [member]
+    job.finish()
+    job.join()
+    assert not job._crew
