@@ -10,7 +10,7 @@ has had its time is stopped at once, and again every 100 ms for *grace* seconds;
 vain, the rest goes on in another greenlet.
 """
 
-from __future__ import annotations
+# Annotations are evaluated here: a NamedTuple would compile them as strings, at each import.
 
 import math
 import time
@@ -53,13 +53,13 @@ class Call(NamedTuple):
     task: Any
 
 
-def deliver(greenlet: Greenlet[..., Any], reason: Any) -> None:
+def deliver(greenlet: "Greenlet[..., Any]", reason: Any) -> None:
     """Have the hub raise :exc:`Cancelled` in *greenlet*; never blocks."""
     greenlet.kill(Cancelled(reason), block=False)
 
 
 def stop_all(
-    living: Mapping[Greenlet[..., Any], Any],
+    living: Mapping["Greenlet[..., Any]", Any],
     quiet: Event,
     grace: float | None,
     reason: Any,
@@ -88,7 +88,7 @@ def run_bounded(
     calls: Iterator[Call],
     limit: float | None,
     grace: float | None,
-    spawn: Callable[[Callable[[], None]], Greenlet[..., Any]],
+    spawn: Callable[[Callable[[], None]], "Greenlet[..., Any]"],
     failed: Callable[[Any, BaseException], None],
 ) -> list[Unstopped]:
     """Make *calls*, each for *limit* seconds at most; those that could not be stopped.
@@ -135,7 +135,7 @@ class _Worker:
 
 
 def _watch(
-    worker: _Worker, greenlet: Greenlet[..., Any], limit: float | None, grace: float | None
+    worker: _Worker, greenlet: "Greenlet[..., Any]", limit: float | None, grace: float | None
 ) -> bool:
     """Wait for *worker*, stopping what overruns; False if it had to be abandoned."""
     while True:
@@ -163,6 +163,6 @@ def _until(end: float, longest: float = math.inf) -> float | None:
     return countable(min(longest, max(0.0, end - time.monotonic())))
 
 
-def _stack(greenlet: Greenlet[..., Any]) -> str:
+def _stack(greenlet: "Greenlet[..., Any]") -> str:
     frame = greenlet.gr_frame
     return "".join(traceback.format_stack(frame)) if frame is not None else ""

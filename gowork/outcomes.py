@@ -1,18 +1,16 @@
 """How a job ends: what interrupted it, and whatever else went wrong."""
 
-from __future__ import annotations
+# Annotations are evaluated here: a NamedTuple would compile them as strings, at each import.
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from gevent import Timeout, getcurrent
 from gevent.hub import Hub
 
 from gowork.clocks import countable
 from gowork.errors import AssertionFailed, FinalizeTimeout
-
-if TYPE_CHECKING:
-    from gowork.tasks import Task
+from gowork.tasks import Task
 
 __all__ = ["Interruption", "Outcome"]
 

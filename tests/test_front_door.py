@@ -151,6 +151,13 @@ def test_importing_starts_no_thread_and_touches_no_signal():
     )
 
 
+def test_importing_compiles_no_annotation():
+    # A ForwardRef compiles the string it is given. The first compile of a process is slow.
+    run_in_a_fresh_process(
+        "import gevent, typing; typing.ForwardRef.__init__ = None; import gowork"
+    )
+
+
 def test_importing_needs_neither_msgspec_nor_pillow():
     run_in_a_fresh_process(
         "import sys; sys.modules['msgspec'] = sys.modules['PIL'] = None; import gowork;"
