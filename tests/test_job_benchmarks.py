@@ -78,6 +78,16 @@ def test_a_scale_shortens_what_a_worker_does_but_never_to_nothing():
     assert commands == [["1000", "0.1"], ["10", "0.001"], ["1", "1e-05"]]
 
 
+def test_an_import_that_is_measured_finds_the_bytecode(tmp_path, monkeypatch):
+    (tmp_path / "imported.py").touch()
+    monkeypatch.setattr(processes, "ROOT", tmp_path)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    command = processes.importing("imported")(1)
+    assert list(tmp_path.glob("__pycache__/imported.*.pyc"))
+    assert 0 <= figure(command) < 10
+
+
 def test_a_runner_whose_library_is_not_here_is_named_and_left_out():
     peers = (
         Apart("absent", lambda scale: ["no", "such", "program"], is_here=False),
