@@ -88,6 +88,16 @@ def test_an_import_that_is_measured_finds_the_bytecode(tmp_path, monkeypatch):
     assert 0 <= figure(command) < 10
 
 
+def test_an_import_is_measured_without_what_merely_happens_to_be_installed(tmp_path, monkeypatch):
+    (tmp_path / "zope").mkdir()
+    for name in ("__init__", "schema"):
+        (tmp_path / "zope" / f"{name}.py").touch()
+    (tmp_path / "imported.py").write_text("import zope.schema")
+    monkeypatch.setattr(processes, "ROOT", tmp_path)
+    with pytest.raises(RuntimeError, match=r"zope\.schema"):
+        figure(processes.importing("imported")(1))
+
+
 def test_a_runner_whose_library_is_not_here_is_named_and_left_out():
     peers = (
         Apart("absent", lambda scale: ["no", "such", "program"], is_here=False),
