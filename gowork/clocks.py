@@ -42,6 +42,8 @@ def as_seconds(name: str, value: Any) -> float | None:
     :raises TypeError: if it is no number.
     :raises ValueError: if it is negative or not a number (NaN).
     """
+    if type(value) is float and 0 <= value <= FOREVER:
+        return value
     # The abstract class is slow to ask.
     is_number = type(value) in (float, int) or isinstance(value, numbers.Real)
     if not is_number or isinstance(value, bool):

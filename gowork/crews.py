@@ -89,6 +89,8 @@ class Crew(Group):
 class Member(greenlet):
     """A greenlet of a crew, with the name, the links, ``kill`` and ``join`` of gevent's."""
 
+    gowork_task: Any  # whom it serves
+
     #: So many references there are to one that nobody else has come to know, while the hub
     #: is in :meth:`Crew.enter`; 0 if that cannot be said.
     UNKNOWN = 0
@@ -97,9 +99,8 @@ class Member(greenlet):
     _links: list[Callable[[Any], object]] | None = None
 
     def __init__(self, crew: Crew) -> None:
-        super().__init__(crew.work, crew.hub)
+        greenlet.__init__(self, crew.work, crew.hub)
         self._crew = crew
-        self.gowork_task: Any = None
 
     def is_unknown(self) -> bool:
         """Whether nobody could come back to it who has met it in its task."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +22,15 @@ class Gate:
 
     def __init__(self, job: Any, tasks: Iterable[Task]) -> None:
         self._job = job
-        self._turns = deque(tasks)
-        self._ready: list[Task] = []
+        self._tasks = list(tasks)
+        self._turns = iter(self._tasks)  # those that are added have theirs, too
         self._opened: Event | None = None
         self.is_open = False
 
     def add(self, task: Task) -> None:
         """Let *task* take its turn, which is now if the gate is open."""
         if not self.is_open:
-            self._turns.append(task)
+            self._tasks.append(task)
         elif task._init is None and task._run is None:
             self._job._pass(task)
         else:
@@ -39,23 +38,21 @@ class Gate:
 
     def advance(self) -> None:
         """Start the next init; when there are no more, open."""
-        while self._turns:
-            task = self._turns.popleft()
+        for task in self._turns:
             if task._init is not None:
                 self._opened = self._opened or Event()
                 self._job._start(task)
                 return
-            if task._run is not None:
-                self._ready.append(task)
-            else:
+            if task._run is None:
                 self._job._pass(task)
         self.is_open = True
         if self._opened is not None:
             # A pass later: the task whose init was the last waits, too, and in its turn.
             self._job._home.call_soon(self._opened.set)
-        for task in self._ready:
-            self._job._start(task)
-        self._ready = []
+        for task in self._tasks:
+            if task._init is None and task._run is not None:
+                self._job._start(task)
+        self._tasks = []
 
     def wait(self) -> None:
         """Block until the gate has opened."""

@@ -23,7 +23,7 @@ from gowork.lifecycles import DECIDED, ENDED
 from gowork.outcomes import Interruption
 from gowork.pingpong import PingPong
 from gowork.routines import Once, Routines, name_of, routines_from
-from gowork.scopes import checkpoint, current_task
+from gowork.scopes import current_task
 from gowork.setups import Setup
 from gowork.states import JobState
 from gowork.tasks import Task
@@ -117,6 +117,7 @@ class Job(Setup):
         made = routines_from(routines, self)
         self._require_no_oneshot()  # its factory may have been busy
         task = self._oneshot = Task(self, 0, name or name_of(routines), made)
+        self._background = Event()
         self._adopt(task)
         return task
 
@@ -190,7 +191,7 @@ class Job(Setup):
 
         :raises StateError: if there is no oneshot.
         """
-        if self._oneshot is None:
+        if self._background is None:
             raise StateError(self._state, "run_in_background", "the job has no oneshot task")
         self.run()
         return self._background
@@ -248,9 +249,10 @@ class Job(Setup):
         limit = None if timeout is None else as_seconds("timeout", timeout)
         self._joining += 1
         try:
-            checkpoint()
+            if task is not None:
+                task._checkpoint()
             # The second look: it may have ended in the pass in which the time was over.
-            ended = self._done.wait(limit) or self._done.is_set()
+            ended = self._done._wait(limit) or self._done.is_set()
         except BaseException as error:
             wait_out(self, error)
             raise

@@ -35,7 +35,7 @@ from gowork.forks import under_way
 from gowork.gates import Gate
 from gowork.homes import Home
 from gowork.outcomes import Outcome
-from gowork.states import JobGiven, JobState, TaskGiven, TaskState, step
+from gowork.states import JOB_TABLE, JobGiven, JobState, TaskGiven, TaskState, refused
 from gowork.tasks import Task
 from gowork.windups import finalize, wind_up
 
@@ -78,7 +78,7 @@ class Lifecycle:
         self._canceller: Task | None = None
 
         self._done = Event()
-        self._background = Event()
+        self._background: Event | None = None  # there is one if there is a oneshot
         self._ended_so_far: list[Task] = []
         self._notices: Channel[Task] | None = None
         self._channels: WeakValueDictionary[int, Any] | None = None
@@ -89,7 +89,7 @@ class Lifecycle:
         self._crew: Crew | None = None  # the greenlets of its tasks
 
     def _move(self, given: JobGiven) -> None:
-        self._state = step(self._state, given)
+        self._state = JOB_TABLE[self._state][given] or refused(self._state, given)
 
     # Start
 
@@ -97,8 +97,8 @@ class Lifecycle:
         """Start a NEW job in the hub of this thread."""
         self._home = None  # a NEW job's is only where its shutdown handler would be called
         self._settle_in()
-        if self._timeout is not None and self._alarm is not None:
-            self._alarm.watch(time.monotonic() + self._timeout, self._overdue)
+        if self._timeout is not None:
+            self._watch(time.monotonic() + self._timeout, self._overdue)
         if self._prerequisites:
             self._move(JobGiven.WAIT)
             greenlet = self._spawn(self._await_prerequisites, "prerequisites")
@@ -111,15 +111,23 @@ class Lifecycle:
         """From now on the job belongs to the hub of this thread."""
         if self._home is None:
             self._home = Home()
-        if self._alarm is None:
-            for event in (self._done, self._background):
-                event._thread = self._home.thread
+        if self._crew is None:
+            self._done._thread = self._home.thread
+            if self._background is not None:
+                self._background._thread = self._home.thread
             if self._notices is not None and self._notices._receivers.first is None:
                 self._notices._belong_to(self._home.hub)
             self._crew = Crew(self._home.hub)
-            self._alarm = Alarm(self._home.loop)
             under_way.add(self)
         return self._home
+
+    def _watch(self, due: float, check: Callable[[float], float | None]) -> list[Any] | None:
+        """Have *check* called when it is *due*, as an `Alarm` does, while the job goes on."""
+        if self._state in DECIDED:
+            return None
+        if self._alarm is None:
+            self._alarm = Alarm(self._settle_in().loop)
+        return self._alarm.watch(due, check)
 
     def _await_prerequisites(self) -> None:
         try:
@@ -147,7 +155,8 @@ class Lifecycle:
     def _open_gate(self) -> None:
         """The oneshot is done, or there is none: let the other tasks begin."""
         self._move(JobGiven.OPEN)
-        self._background._set()
+        if self._background is not None:
+            self._background._set()
         self._gate = Gate(self, [task for index, task in self._tasks.items() if index])
         self._advance()
 
@@ -198,10 +207,7 @@ class Lifecycle:
         if task._greenlet not in self._living or self._state in ENDED:
             return  # reported as unstopped, or a forked child's copy
         if task._state is TaskState.RUNNING:
-            if self._canceller is task:
-                task._move(TaskGiven.STOP)
-            else:
-                task._move(TaskGiven.FINISH)
+            task._move(TaskGiven.STOP if self._canceller is task else TaskGiven.FINISH)
         self._over(task)
 
     def _task_raised(self, task: Task, error: BaseException) -> None:
@@ -296,11 +302,12 @@ class Lifecycle:
             self._record(task, errors[0])
         if task is not None and never_began:
             self._ended(task)
-        for pending in list(self._tasks.values()):
-            if pending._state is TaskState.PENDING:
-                self._skip(pending)
+        if self._unfinished:
+            for pending in list(self._tasks.values()):
+                if pending._state is TaskState.PENDING:
+                    self._skip(pending)
         handled = self._outcome.is_bad and self._handler is not None
-        if not handled:
+        if self._living and not handled:
             self._stop_tasks()
         if self._living or self._owed or self._clearing or handled:
             # In its own hub, although it may be cancelled in another thread before it runs.
@@ -323,11 +330,13 @@ class Lifecycle:
         self._ended(task)
 
     def _stop_tasks(self) -> None:
+        failed, reason = self._outcome.interruption
+        current, loop = getcurrent(), self._settle_in().loop
         for greenlet, task in list(self._living.items()):
             if task is None:
-                deliver(greenlet, self._outcome.interruption.error)
-            elif greenlet is not getcurrent() or task is not self._outcome.interruption.task:
-                task._tell(self._outcome.interruption.error)  # the failed one runs this itself
+                deliver(greenlet, reason)
+            elif greenlet is not current or task is not failed:  # the failed one runs this itself
+                loop.run_callback(task._stop, Cancelled(reason))
 
     def _abandon(self, unstopped: list[Unstopped]) -> None:
         """Give up what could not be stopped."""
@@ -373,11 +382,13 @@ class Lifecycle:
             self._notices._close_now()
         if self._outcome.exit is not None and not self._joining:
             (self._home or Home()).raise_in_main(self._outcome.exit)
-        ended = (self.name, self._state.name)
         try:
-            logs.write(self._logger, 1, "job %s ended: %s", ended, self, None)
+            if logs.is_written(1):
+                ended = (self.name, self._state.name)
+                logs.write(self._logger, 1, "job %s ended: %s", ended, self, None)
         finally:
-            self._background._set()
+            if self._background is not None:
+                self._background._set()
             self._done._set()
 
     def _stopped(self, task: Task) -> Cancelled | None:

@@ -56,6 +56,11 @@ def set_default_log_level(level: int) -> None:
     _level = level
 
 
+def is_written(level: int) -> bool:
+    """Whether messages of that *level* are written."""
+    return level <= 0 or level <= _level
+
+
 def write(
     logger: Any, level: int, message: str, args: tuple[Any, ...], job: Any, task: Any
 ) -> None:
@@ -67,7 +72,7 @@ def write(
     """
     target = _default if logger is None else logger
     try:
-        if level > 0 and level > _level:
+        if not is_written(level):
             return
         if isinstance(target, (logging.Logger, logging.LoggerAdapter)):
             fields = {"job": job.name, "task": None if task is None else task.name}

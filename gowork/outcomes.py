@@ -22,12 +22,15 @@ class Interruption(NamedTuple):
     error: Any
 
 
+NOTHING = Interruption(None, None)
+
+
 class Outcome:
     """The first reason, which stays, and all errors in the order they came."""
 
     def __init__(self, limit: float | None) -> None:
         self._limit = limit
-        self.interruption = Interruption(None, None)
+        self.interruption = NOTHING
         #: Whether anything has interrupted the job; the error alone may be any object.
         self.is_bad = False
         self.errors: list[Any] = []

@@ -1,6 +1,6 @@
 """What may be given to ``add_task``, brought into one form."""
 
-# Annotations are evaluated here: a NamedTuple would compile them as strings, at each import.
+from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType, MethodType

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from gevent import getcurrent
 from gevent.hub import Waiter
+from greenlet import greenlet
 from zope.interface import implementer
 
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, give_way, idle_clock
@@ -30,9 +31,14 @@ from gowork.states import TASK_TABLE, JobState, TaskGiven, TaskState, refused
 
 __all__ = ["Task"]
 
+throw = greenlet.throw
+
 # How long a task wants to rest, where that is no number of seconds.
 BACK_OFF = -1.0
 PARK = math.inf
+
+# So many short runs may follow each other before a task looks at the clock again.
+BLIND = 4
 
 
 @implementer(ITask)
@@ -209,13 +215,10 @@ class Task:
             # A delivery that has been postponed is this one: there are no two of it.
             raise next_postponed(getcurrent(), Cancelled) or reason
 
-    def _tell(self, reason: Any) -> None:
-        """Have the hub raise :exc:`Cancelled` for the first time, if no checkpoint has by then."""
-        self.job._home.call_soon(self._throw, Cancelled(reason))
-
-    def _throw(self, error: Cancelled) -> None:
-        if not self._told and self._greenlet is not None and not self._greenlet.dead:
-            self._greenlet.throw(error)
+    def _stop(self, error: Cancelled) -> None:
+        """In the hub: raise *error* for the first time, if no checkpoint has done so by now."""
+        if not self._told and self._greenlet is not None:
+            throw(self._greenlet, error)
 
     def _live(self) -> None:
         """The life of the task in its greenlet; lets nothing escape."""
@@ -249,7 +252,8 @@ class Task:
         pause = FIRST_PAUSE
         if job._state is running and (self._rest is not None or self._ticked):  # left by init
             pause = self._obey(pause)
-        gave_way = time.monotonic()
+        gave_way = looked = time.monotonic()
+        blind = 0  # ticks before the next look at the clock
         while True:  # a condition here would keep CPython 3.11 from specialising the loop
             if self._finished:
                 return
@@ -260,16 +264,22 @@ class Task:
                 self._ticked = False
                 self._rest = None
                 pause = FIRST_PAUSE
-                if time.monotonic() - gave_way >= sys.getswitchinterval():
+                if blind:
+                    blind -= 1
+                    continue
+                now, interval = time.monotonic(), sys.getswitchinterval()
+                blind = BLIND if now - looked < interval / 10 else 0
+                looked = now
+                if now - gave_way >= interval:
                     give_way()
-                    gave_way = time.monotonic()
+                    gave_way = looked = time.monotonic()
             elif not self._finished:
                 if job._state is not running:
                     raise job._stopped(self)
                 if self._rest is None:
                     self._complain(run)
                 pause = self._obey(pause)
-                gave_way = time.monotonic()
+                gave_way = looked = time.monotonic()
 
     def _obey(self, pause: float) -> float:
         """Rest as the verdict says, *pause* seconds if it names none; the next pause."""
@@ -313,7 +323,7 @@ class Task:
         if self._idle_timeout is not None:
             self._progressed = time.monotonic()
             due = self._progressed + self._idle_timeout
-            self._watched = self.job._alarm.watch(due, self._overdue)
+            self._watched = self.job._watch(due, self._overdue)
 
     def _unwatch(self) -> None:
         if self._watched is not None:

@@ -181,7 +181,7 @@ def the_decision_is_not_looked_at(monkeypatch):
 
     monkeypatch.setattr(Lifecycle, "_begun", begun)
     monkeypatch.setattr(lifecycles, "deliver", lambda greenlet, reason: None)
-    monkeypatch.setattr(Task, "_tell", lambda task, reason: None)
+    monkeypatch.setattr(Task, "_stop", lambda task, error: None)
 
 
 @caught_by("i24_the_waiter_takes_the_job_with_him")
@@ -240,7 +240,7 @@ def the_second_kill_is_never_sent(monkeypatch):
 @caught_by("i42_a_kill_comes_at_once")
 def the_first_kill_is_never_sent(monkeypatch):
     monkeypatch.setattr(lifecycles, "deliver", lambda greenlet, reason: None)
-    monkeypatch.setattr(Task, "_tell", lambda task, reason: None)
+    monkeypatch.setattr(Task, "_stop", lambda task, error: None)
 
 
 @caught_by("i43_each_value_passes_once", "send", "recv", "sleep", "fail", "cancel")
