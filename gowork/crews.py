@@ -27,7 +27,9 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from gowork.greenlets import switch_to
 from gowork.states import TaskState
 
-__all__ = ["Crew", "Member"]
+__all__ = ["Crew", "Member", "throw"]
+
+throw = greenlet.throw
 
 
 class Crew(Group):
@@ -77,9 +79,12 @@ class Crew(Group):
         return False
 
     def dismiss(self) -> None:
-        """End the one without a task; every other will end with its own."""
+        """End the one without a task, now; every other will end with its own."""
         self._is_dismissed = True
-        self._spare = None
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.parent = getcurrent()  # where it goes when it ends
+            throw(spare, GreenletExit)
 
     def has_spare(self) -> bool:
         """Whether a greenlet waits for a task."""
@@ -121,7 +126,7 @@ class Member(greenlet):
 
     def throw(self, *exception: Any) -> Any:
         """Raise *exception* in it now; nothing happens to one that is dead."""
-        return None if self.dead else super().throw(*exception)
+        return None if self.dead else throw(self, *exception)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it is dead, *timeout* seconds at most."""

@@ -17,11 +17,10 @@ from typing import Any, NoReturn
 
 from gevent import getcurrent
 from gevent.hub import Waiter
-from greenlet import greenlet
 from zope.interface import implementer
 
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, give_way, idle_clock
-from gowork.crews import Member
+from gowork.crews import Member, throw
 from gowork.errors import AssertionFailed, Cancelled, StateError, VerdictMissing
 from gowork.events import Event
 from gowork.interfaces import ITask
@@ -30,8 +29,6 @@ from gowork.routines import Once, Routines
 from gowork.states import TASK_TABLE, JobState, TaskGiven, TaskState, refused
 
 __all__ = ["Task"]
-
-throw = greenlet.throw
 
 # How long a task wants to rest, where that is no number of seconds.
 BACK_OFF = -1.0

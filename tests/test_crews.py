@@ -211,6 +211,27 @@ def test_a_spare_greenlet_keeps_nothing_of_the_task_that_it_served():
     job.join()
 
 
+@pytest.mark.parametrize("caught", [False, True])
+def test_an_error_that_is_kept_keeps_no_greenlet(caught):
+    def fail():
+        try:
+            raise ValueError
+        except ValueError as error:
+            errors.append(error)
+            if not caught:
+                raise
+
+    errors, release = [], GeventEvent()
+    job = Job()
+    job.spawn(release.wait)
+    job.spawn(fail)
+    job.run()
+    passes()
+    release.set()
+    job.join()
+    assert errors and members() == []
+
+
 def test_a_process_that_is_traced_makes_a_greenlet_for_each_task():
     program = (
         "import sys; sys.settrace(lambda *args: None)\n"
