@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks import chains, handovers, jobs, pingpongs, selects
 from benchmarks.charts import chart
-from benchmarks.contests import Gauge, Race
-from benchmarks.tables import around, context, table
+from benchmarks.contests import Gauge, Race, Row
+from benchmarks.tables import PYTHON, around, context, table
 
 __all__ = ["BENCHMARKS", "main"]
 
@@ -33,7 +34,7 @@ BY_NAME = {benchmark.name: benchmark for benchmark in (*BENCHMARKS, chains.MILLI
 
 
 def main() -> int:
-    """The exit code: 1 if goals were to be checked and one is missed."""
+    """The exit code: 1 if a benchmark has failed, or goals were to be checked and one is missed."""
     parser = _parser()
     options = parser.parse_args()
     if options.rounds < 1:
@@ -43,17 +44,29 @@ def main() -> int:
     except (OSError, ValueError) as error:
         parser.error(f"argument --write: {error}")
     rounds, scale = (1, 0.01) if options.quick else (options.rounds, 1)
-    rows = []
-    for benchmark in options.benchmarks:
-        _progress(f"{benchmark.name} ")
-        rows += benchmark.run(rounds, scale, progress=lambda: _progress("."))
-        _progress("\n")
+    rows = list(_rows(options.benchmarks, rounds, scale))
     text = f"{table(rows)}\n\n{context(rounds)}"
     print(text)
-    if place:
-        options.write.write_text(text.join(place))
-        options.write.with_suffix(".svg").write_text(chart(rows))
-    return int(options.check and any(row.met is False for row in rows))
+    failed = any(row.error for row in rows)
+    if place and failed:
+        _progress(f"{options.write} stays as it was, since something has failed.\n")
+    elif place:
+        page: Path = options.write
+        page.write_text(text.join(place))
+        page.with_name(f"{page.stem}-{PYTHON}.svg").write_text(chart(rows))
+    return int(failed or (options.check and any(row.met is False for row in rows)))
+
+
+def _rows(benchmarks: Iterable[Race | Gauge], rounds: int, scale: float) -> Iterator[Row]:
+    """The rows of all; what has failed is told at once, and the next ones run."""
+    for benchmark in benchmarks:
+        _progress(f"{benchmark.name} ")
+        rows = benchmark.run(rounds, scale, progress=lambda: _progress("."))
+        _progress("\n")
+        for row in rows:
+            if row.error:
+                _progress(f"FAILED, {row.name}\n{row.error}")
+        yield from rows
 
 
 def _progress(text: str) -> None:
@@ -77,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="name",
         help=f"a benchmark to run: {', '.join(BY_NAME)} (default: all but {chains.MILLION.name})",
     )
-    parser.add_argument("--rounds", type=int, default=9, help="how often each contestant runs")
-    where = "put the table into PAGE too, and a chart beside it"
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contestant runs")
+    where = "put the table into PAGE too, at the place of this Python's, and a chart beside it"
     parser.add_argument("--write", type=Path, metavar="PAGE", help=where)
     parser.add_argument("--check", action="store_true", help="fail if a goal is missed")
     parser.add_argument("--quick", action="store_true", help="only see whether everything works")

@@ -16,8 +16,10 @@ a part of that contestant's price.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from statistics import median
+from traceback import format_exc
 from typing import NamedTuple, Protocol
 
 __all__ = ["Contestant", "Gauge", "Race", "Row", "Runner", "check", "in_microseconds"]
@@ -32,7 +34,10 @@ def in_microseconds(seconds: float) -> str:
 
 
 class Row(NamedTuple):
-    """A line of the table; *met* is None where nothing was promised."""
+    """A line of the table; *met* is None where nothing was promised.
+
+    Where the *figure* is ``failed``, *error* is the traceback; it is not in the table.
+    """
 
     name: str
     figure: str
@@ -40,6 +45,7 @@ class Row(NamedTuple):
     goal: str = ""
     met: bool | None = None
     spread: str = ""
+    error: str = ""
 
 
 class Runner(Protocol):
@@ -52,9 +58,12 @@ class Runner(Protocol):
     def name(self) -> str: ...
     @property
     def goal(self) -> float | None: ...
+    @property
+    def is_here(self) -> bool:
+        """Whether what it needs is installed; if not, it is left out."""
 
-    def ready(self, scale: float) -> Callable[[], float] | None:
-        """What gives the figure of one item, each time anew; None if it cannot run here.
+    def ready(self, scale: float) -> Callable[[], float]:
+        """What gives the figure of one item, each time anew.
 
         A *scale* below 1 shortens the runs.
         """
@@ -66,6 +75,7 @@ class Contestant(NamedTuple):
     name: str
     measure: Callable[[int], float]
     goal: float | None = None
+    is_here: bool = True
 
     def ready(self, scale: float) -> Callable[[], float]:
         count = self.count(LEAST * scale)
@@ -84,8 +94,42 @@ class Contestant(NamedTuple):
         return self.measure(count)
 
 
+class Entry:
+    """How somebody fares: the figures of its runs, of which none counts if one has failed."""
+
+    def __init__(self, coming: Iterator[float]) -> None:
+        self._coming = coming
+        self.figures: list[float] = []
+        self.error = ""
+
+    def run(self) -> None:
+        """Take the next figure, if there is one; whatever goes wrong, the others go on."""
+        try:
+            self.figures += islice(self._coming, 1)
+        except Exception:
+            self.figures.clear()
+            self.error = format_exc()
+
+    def row(self, name: str, show: Callable[[float], str]) -> Row:
+        """What the table shall say of it alone."""
+        if self.error:
+            return Row(name, "failed", error=self.error)
+        if not self.figures:
+            return Row(name, "left out")
+        return Row(name, show(median(self.figures)))
+
+    def spread(self) -> str:
+        """How far its figures are from their median, at the median of all."""
+        middle = median(self.figures)
+        deviation = median(abs(figure - middle) for figure in self.figures)
+        return f"±{100 * deviation / middle:.0f} %"
+
+
 class Race(NamedTuple):
-    """The figure of gowork, as a ratio to that of each of its *peers*."""
+    """The figure of gowork, as a ratio to that of each of its *peers*.
+
+    Where gowork is left out, so are all.
+    """
 
     name: str
     gowork: Runner
@@ -94,36 +138,36 @@ class Race(NamedTuple):
 
     def run(self, rounds: int, scale: float, progress: Callable[[], None]) -> list[Row]:
         """Let all run *rounds* times; *scale* shortens the runs."""
-        runs = [runner.ready(scale) for runner in (self.gowork, *self.peers)]
-        figures: list[list[float]] = [[] for _ in runs]
+        entries = [Entry(self._figures(runner, scale)) for runner in (self.gowork, *self.peers)]
         for _ in range(rounds):
-            for run, its_figures in zip(runs, figures, strict=True):
-                if run is not None:
-                    its_figures.append(run())
+            for entry in entries:
+                entry.run()
             progress()
-        return self.rows(figures)
+        return self.rows(*entries)
 
-    def rows(self, figures: Sequence[Sequence[float]]) -> list[Row]:
-        """What the table shall say of the *figures* of each runner, those of gowork first."""
-        ours = median(figures[0])
-        rows = [self._row(f"{self.name}: {self.gowork.name}", figures[0])]
-        for peer, its_figures in zip(self.peers, figures[1:], strict=True):
-            row = self._row(f"- {peer.name}", its_figures)
-            if its_figures:
-                its_figure = median(its_figures)
-                row = row._replace(ratio=f"{ours / its_figure:.2f}")
+    def _figures(self, runner: Runner, scale: float) -> Iterator[float]:
+        if runner.is_here and self.gowork.is_here:
+            run = runner.ready(scale)
+            while True:
+                yield run()
+
+    def rows(self, ours: Entry, *others: Entry) -> list[Row]:
+        """What the table shall say of the entries of gowork and of its peers."""
+        rows = [self._row(f"{self.name}: {self.gowork.name}", ours)]
+        for peer, entry in zip(self.peers, others, strict=True):
+            row = self._row(f"- {peer.name}", entry)
+            if ours.figures and entry.figures:
+                our_figure, its_figure = median(ours.figures), median(entry.figures)
+                row = row._replace(ratio=f"{our_figure / its_figure:.2f}")
                 if peer.goal is not None:
-                    met = ours <= peer.goal * its_figure
+                    met = our_figure <= peer.goal * its_figure
                     row = row._replace(goal=f"{peer.goal:.2f}", met=met)
             rows.append(row)
         return rows
 
-    def _row(self, name: str, figures: Sequence[float]) -> Row:
-        if not figures:
-            return Row(name, "left out")
-        middle = median(figures)
-        deviation = median(abs(figure - middle) for figure in figures)
-        return Row(name, self.show(middle), spread=f"±{100 * deviation / middle:.0f} %")
+    def _row(self, name: str, entry: Entry) -> Row:
+        row = entry.row(name, self.show)
+        return row._replace(spread=entry.spread()) if entry.figures else row
 
 
 class Gauge(NamedTuple):
@@ -139,14 +183,16 @@ class Gauge(NamedTuple):
     def run(self, rounds: int, scale: float, progress: Callable[[], None]) -> list[Row]:
         """Measure once, whatever the *rounds*; *scale* makes the amount smaller."""
         gc.collect()
-        figure = self.measure(self.amount * scale)
+        entry = Entry(map(self.measure, [self.amount * scale]))
+        entry.run()
         progress()
-        return self.rows(figure)
+        return [self.row(entry)]
 
-    def rows(self, figure: float) -> list[Row]:
-        """What the table shall say of *figure*."""
-        name, goal = f"{self.name}: {self.what}", f"{self.limit:g} {self.unit}"
-        return [Row(name, f"{figure:.2f} {self.unit}", "", goal, figure <= self.limit)]
+    def row(self, entry: Entry) -> Row:
+        """What the table shall say of the only figure of its *entry*."""
+        row = entry.row(f"{self.name}: {self.what}", lambda figure: f"{figure:.2f} {self.unit}")
+        met = entry.figures[0] <= self.limit if entry.figures else None
+        return row._replace(goal=f"{self.limit:g} {self.unit}", met=met)
 
 
 def check(received: Iterable[object], count: int) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
-import trio
 from gevent import queue
 from greenlet import getcurrent
 
 from benchmarks.contests import Contestant, Race, check
-from benchmarks.processes import HAS_GO, Apart, in_go
+from benchmarks.processes import HAS_GO, Apart, has, in_go
 from benchmarks.timing import clock
 from gowork import Channel
 
@@ -104,28 +104,30 @@ def asyncio_buffered(count: int) -> float:
     return asyncio.run(both())
 
 
-def trio_unbuffered(count: int) -> float:
-    return trio.run(_trio, 0, count)
+def on_trio(capacity: int, count: int) -> float:
+    import trio  # all others can be measured without it
 
-
-def trio_buffered(count: int) -> float:
-    return trio.run(_trio, 100, count)
-
-
-async def _trio(capacity: int, count: int) -> float:
     sending, receiving = trio.open_memory_channel[int](capacity)
 
     async def sender() -> None:
         for value in range(count):
             await sending.send(value)
 
-    start = clock()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(sender)
-        received = [await receiving.receive() for _ in range(count)]
-    seconds = clock() - start
-    check(received, count)
-    return seconds
+    async def both() -> float:
+        start = clock()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sender)
+            received = [await receiving.receive() for _ in range(count)]
+        seconds = clock() - start
+        check(received, count)
+        return seconds
+
+    return trio.run(both)
+
+
+def trio_contestant(capacity: int, goal: float | None) -> Contestant:
+    name, measure = f"trio open_memory_channel({capacity})", partial(on_trio, capacity)
+    return Contestant(name, measure, goal, is_here=has("trio"))
 
 
 RACES = (
@@ -134,7 +136,7 @@ RACES = (
         Contestant("gowork Channel()", gowork_unbuffered),
         (
             Contestant("gevent Channel()", gevent_unbuffered, goal=0.45),
-            Contestant("trio open_memory_channel(0)", trio_unbuffered, goal=0.2),
+            trio_contestant(0, goal=0.2),
             Contestant("bare switches, no guarantees", bare_switches),
             Apart("Go, make(chan int)", in_go("unbuffered", COUNT), is_here=HAS_GO),
         ),
@@ -145,7 +147,7 @@ RACES = (
         (
             Contestant("gevent Queue(100)", gevent_buffered, goal=1.1),
             Contestant("asyncio Queue(100)", asyncio_buffered, goal=0.3),
-            Contestant("trio open_memory_channel(100)", trio_buffered),
+            trio_contestant(100, goal=None),
             Apart("Go, make(chan int, 100)", in_go("buffered", COUNT), is_here=HAS_GO),
         ),
     ),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from collections.abc import Iterator
 
 from benchmarks.contests import Gauge, Race
-from benchmarks.processes import HAS_GO, Apart, figure, importing, in_go, worker
+from benchmarks.processes import HAS_GO, Apart, figure, has, importing, in_go, worker
 
 __all__ = ["GAUGES", "RACES"]
 
-SIZES = (1, 10, 1_000, 100_000)
+SIZES = (10, 1_000, 100_000)  # of jobs, and a job of one
 TICKS = 100_000
 MANY = 10_000
+HAS_CACHE = has("gowork.stackchunks")
 
 
 def in_nanoseconds(seconds: float) -> str:
@@ -26,37 +27,55 @@ def in_bytes(amount: float) -> str:
     return f"{amount:,.0f} bytes"
 
 
-def has(module: str) -> bool:
-    """Whether it is installed."""
-    return find_spec(module) is not None
+def group(size: int, goal: float | None) -> Apart:
+    return Apart("gevent Group().spawn()", worker("on_gevent.group", size), goal)
 
 
-def jobs_of(size: int) -> tuple[Race, Race]:
+def task_group(size: int, goal: float | None) -> Apart:
+    return Apart("asyncio TaskGroup()", worker("on_asyncio.group", size), goal)
+
+
+def nursery(size: int, goal: float | None) -> Apart:
+    return Apart("trio nursery", worker("on_trio.nursery", size), goal, has("trio"))
+
+
+def jobs_of(size: int) -> Iterator[Race]:
     """Jobs of so many tasks, beside groups of as many: the time of one task."""
     group_goal, asyncio_goal = (1.5, None) if size == 1 else (0.8, 2.0)
-    group = Apart("gevent Group().spawn()", worker("on_gevent.group", size), group_goal)
-    tasks = Apart("asyncio TaskGroup()", worker("on_asyncio.group", size), asyncio_goal)
+    peers = group(size, group_goal), task_group(size, asyncio_goal)
     uvloop, anyio = worker("on_asyncio.group_on_uvloop", size), worker("on_anyio.group", size)
     others = (
         Apart("the same on uvloop", uvloop, is_here=has("uvloop")),
-        Apart("trio nursery", worker("on_trio.nursery", size)),
+        nursery(size, None),
         Apart("anyio task group", anyio, is_here=has("anyio")),
         Apart("gevent Pool(100).spawn()", worker("on_gevent.pool", size)),
         Apart("goless go()", worker("on_goless.goroutines", size), is_here=has("goless")),
         Apart("Go, sync.WaitGroup", in_go("group", size), is_here=HAS_GO),
     )
-    return (
-        Race(
-            f"spawn-{size}",
-            Apart("job.spawn()", worker("on_gowork.spawn", size)),
-            (group, tasks, *others),
-        ),
-        Race(
-            f"tasks-{size}",
-            Apart("job.add_task()", worker("on_gowork.add_task", size)),
-            (group, tasks),
-        ),
-    )
+    spawn = Apart("job.spawn()", worker("on_gowork.spawn", size))
+    add_task = Apart("job.add_task()", worker("on_gowork.add_task", size))
+    yield Race(f"spawn-{size}", spawn, (*peers, *others))
+    yield Race(f"tasks-{size}", add_task, peers)
+    spawn = Apart("job.spawn(), gowork not compiled", worker("on_plain.spawn", size))
+    add_task = Apart("job.add_task(), gowork not compiled", worker("on_plain.add_task", size))
+    yield Race(f"spawn-{size}-plain", spawn, peers[:1])
+    yield Race(f"tasks-{size}-plain", add_task, peers[:1])
+
+
+def cached(size: int) -> Iterator[Race]:
+    """Jobs and greenlets with the stack-chunk cache, beside what has none."""
+
+    def ours(what: str, work: str) -> Apart:
+        command = worker(f"on_cached.{work}", size, cached=True)
+        return Apart(f"{what}, stack cache on", command, is_here=HAS_CACHE)
+
+    peers = group(size, 0.45), task_group(size, 0.9), nursery(size, 0.7)
+    yield Race(f"spawn-{size}-cached", ours("job.spawn()", "spawn"), peers)
+    yield Race(f"tasks-{size}-cached", ours("job.add_task()", "add_task"), peers)
+    off = Apart("the same, off", worker("on_gevent.group", size), goal=0.55)
+    yield Race(f"group-{size}-cached", ours("gevent Group().spawn()", "group"), (off,))
+    off = Apart("the same, off", worker("on_gevent.parked", size), goal=0.4)
+    yield Race(f"parked-{size}-cached", ours("greenlets that wait", "parked"), (off,))
 
 
 def flat(name: str, size: int, others: tuple[int, ...]) -> Race:
@@ -66,7 +85,8 @@ def flat(name: str, size: int, others: tuple[int, ...]) -> Race:
 
 
 RACES = (
-    *(race for size in SIZES for race in jobs_of(size)),
+    *jobs_of(1),
+    *(race for size in SIZES for race in (*jobs_of(size), *cached(size))),
     flat("small", 10, (1_000, 100_000)),
     flat("large", 100_000, (10, 1_000)),
     Race(
@@ -91,9 +111,13 @@ RACES = (
     ),
     Race(
         "memory",
-        Apart("a blocked task", worker("on_gowork.memory", MANY, None)),
+        Apart("a blocked task, with a finalizer", worker("on_gowork.memory", MANY, None)),
         (
-            Apart("a blocked gevent.spawn()", worker("on_gevent.memory", MANY, None), goal=1.15),
+            Apart(
+                "gevent.spawn(), with a finally",
+                worker("on_gevent.memory", MANY, None),
+                goal=1.15,
+            ),
             Apart("a blocked goroutine", in_go("memory", MANY, None), is_here=HAS_GO),
         ),
         in_bytes,

@@ -12,12 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-__all__ = ["HAS_GO", "Apart", "figure", "go_version", "importing", "in_go", "worker"]
+__all__ = ["HAS_GO", "Apart", "figure", "go_version", "has", "importing", "in_go", "worker"]
 
 ROOT = Path(__file__).resolve().parents[1]
 HAS_GO = which("go") is not None
@@ -31,17 +32,20 @@ IMPORT = ALONE + "start = time.process_time(); import {}; print(time.process_tim
 Command = Callable[[float], list[str]]  # for a scale
 
 
+def has(module: str) -> bool:
+    """Whether it is installed."""
+    return find_spec(module) is not None
+
+
 class Apart(NamedTuple):
     """A runner that is a new process each time."""
 
     name: str
     command: Command
     goal: float | None = None
-    is_here: bool = True  # whether what it needs is installed
+    is_here: bool = True
 
-    def ready(self, scale: float) -> Callable[[], float] | None:
-        if not self.is_here:
-            return None
+    def ready(self, scale: float) -> Callable[[], float]:
         command = self.command(scale)
         return lambda: figure(command)
 
@@ -59,10 +63,13 @@ def _run(command: list[str], directory: Path) -> str:
     return ended.stdout
 
 
-def worker(work: str, items: int, least: float | None = LEAST) -> Command:
-    """A worker that measures so many *items*, for *least* seconds if it counts those."""
-    program = [sys.executable, "-m", "benchmarks.worker", work]
-    return lambda scale: [*program, *_numbers(items, least, scale)]
+def worker(work: str, items: int, least: float | None = LEAST, *, cached: bool = False) -> Command:
+    """A worker that measures so many *items*, for *least* seconds if it counts those.
+
+    If gowork is in it, its stack-chunk cache is on where that is what is *cached*, and off else.
+    """
+    program = ["env", f"GOWORK_STACK_CACHE={cached:d}", sys.executable, "-m", "benchmarks.worker"]
+    return lambda scale: [*program, work, *_numbers(items, least, scale)]
 
 
 def in_go(work: str, items: int, least: float | None = LEAST) -> Command:

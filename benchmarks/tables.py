@@ -1,28 +1,27 @@
-"""Tables: what was measured, as text that is reST too, and where it is kept."""
+"""Tables: what was measured, as text that is reST too, and its place in a page."""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
 import textwrap
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 import gevent
 
 from benchmarks.contests import Row
-from benchmarks.processes import HAS_GO, go_version
+from benchmarks.processes import HAS_GO, go_version, has
 from gowork import Channel
 
-__all__ = ["BEGIN", "END", "around", "context", "is_compiled", "table"]
+__all__ = ["PYTHON", "around", "context", "is_compiled", "marks", "table"]
 
 HEADS = ("what", "figure", "spread", "ratio", "goal", "met")
 MET = {None: "", True: "yes", False: "no"}
 PEERS = ("trio", "anyio", "uvloop", "goless")
-BEGIN = ".. The figures begin; python -m benchmarks --write writes them."
-END = ".. The figures end."
+PYTHON = "{}.{}".format(*sys.version_info)
 
 
 def is_compiled() -> bool:
@@ -35,7 +34,7 @@ def context(rounds: int) -> str:
     loop = type(gevent.get_hub().loop).__module__
     parts = [
         f"{platform.python_implementation()} {platform.python_version()}",
-        *(f"{name} {version(name)}" for name in ("gevent", "greenlet", *PEERS) if find_spec(name)),
+        *(f"{name} {version(name)}" for name in ("gevent", "greenlet", *PEERS) if has(name)),
         *([go_version()] if HAS_GO else []),
         f"gowork {'compiled' if is_compiled() else 'as plain Python'}",
         f"the loop {loop}",
@@ -61,13 +60,20 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([rule, lines[0], rule, *lines[1:], rule])
 
 
-def around(page: Path) -> tuple[str, str]:
-    """What stands in *page* before the figures and after them, with the marks.
+def marks(python: str = PYTHON) -> tuple[str, str]:
+    """The lines between which a page has the figures of a *python*, this one's if none is named."""
+    figures = f".. The figures of Python {python}"
+    return f"{figures} begin; python -m benchmarks --write writes them.", f"{figures} end."
 
-    :raises ValueError: if it has no place for figures.
+
+def around(page: Path) -> tuple[str, str]:
+    """What stands in *page* before the figures of this Python and after them, with the marks.
+
+    :raises ValueError: if it has no place for them.
     """
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"{page} has no place for the figures: {BEGIN!r}, and below it {END!r}")
+    begin, end = marks()
+    before, begun, rest = page.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
+        raise ValueError(f"{page} has no place for the figures: {begin!r}, and below it {end!r}")
     return f"{before}{begin}\n\n", f"\n\n{end}{after}"

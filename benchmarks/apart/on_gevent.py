@@ -11,9 +11,11 @@ from gevent.pool import Group, Pool
 from benchmarks.apart.checks import all_ran, resident
 from benchmarks.timing import clock, per_item
 
-__all__ = ["cancel", "connection", "group", "memory", "pool"]
+__all__ = ["cancel", "connection", "group", "memory", "parked", "pool"]
 
 FAR = 60.0  # seconds of the timeouts that do not fire
+
+Spawn = Callable[[Callable[[], None]], gevent.Greenlet]
 
 
 def _joined(make: Callable[[], Group], tasks: int, groups: int) -> float:
@@ -38,12 +40,35 @@ pool = per_item(partial(_joined, partial(Pool, 100)))
 
 
 @per_item
+def parked(tasks: int, times: int) -> float:
+    """Greenlets that are started, wait, are switched to once more, and end."""
+    hub = gevent.get_hub()
+    ran: list[None] = []
+
+    def function() -> None:
+        hub.switch()
+        ran.append(None)
+
+    start = clock()
+    for _ in range(times):
+        greenlets = [gevent.spawn(function) for _ in range(tasks)]
+        gevent.sleep(0)
+        for greenlet in greenlets:
+            hub.loop.run_callback(greenlet.switch)
+        gevent.sleep(0)
+    seconds = clock() - start
+    all_ran(ran, times * tasks)
+    return seconds
+
+
+@per_item
 def cancel(tasks: int, groups: int) -> float:
     """Until blocked greenlets are killed, each with a ``finally`` of its own."""
     seconds = 0.0
     for _ in range(groups):
         finalized: list[None] = []
-        group = _blocked(tasks, finalized)
+        group = Group()
+        _block(group.spawn, tasks, finalized)
         start = clock()
         group.kill()
         seconds += clock() - start
@@ -52,16 +77,19 @@ def cancel(tasks: int, groups: int) -> float:
 
 
 def memory(tasks: int) -> float:
-    """Bytes that a blocked greenlet occupies."""
-    _blocked(1, []).kill()
+    """Bytes that a blocked greenlet with a ``finally`` occupies; it is in no group."""
+    finalized: list[None] = []
+    gevent.killall(_block(gevent.spawn, 1, finalized))
     before = resident()
-    group = _blocked(tasks, [])
+    greenlets = _block(gevent.spawn, tasks, finalized)
     occupied = resident() - before
-    group.kill()
+    gevent.killall(greenlets)
+    all_ran(finalized, tasks + 1)
     return occupied / tasks
 
 
-def _blocked(tasks: int, finalized: list[None]) -> Group:
+def _block(spawn: Spawn, tasks: int, finalized: list[None]) -> list[gevent.Greenlet]:
+    """Greenlets that all wait for nothing that will ever come."""
     block = gevent.get_hub().switch
     began: list[None] = []
 
@@ -72,12 +100,10 @@ def _blocked(tasks: int, finalized: list[None]) -> Group:
         finally:
             finalized.append(None)
 
-    group = Group()
-    for _ in range(tasks):
-        group.spawn(function)
+    greenlets = [spawn(function) for _ in range(tasks)]
     while len(began) < tasks:
         gevent.sleep(0)
-    return group
+    return greenlets
 
 
 @per_item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -85,19 +86,21 @@ def cancel(tasks: int, jobs: int) -> float:
 
 
 def memory(tasks: int) -> float:
-    """Bytes that a blocked task occupies."""
-    warm = _blocked(1)
+    """Bytes that a blocked task with a finalizer occupies."""
+    finalized: list[Task] = []
+    warm = _blocked(1, finalized.append)
     warm.cancel()
     warm.join()
     before = resident()
-    job = _blocked(tasks)
+    job = _blocked(tasks, finalized.append)
     occupied = resident() - before
     job.cancel()
     job.join()
+    all_ran(finalized, tasks + 1)
     return occupied / tasks
 
 
-def _blocked(tasks: int, finalize: Any = None) -> Job:
+def _blocked(tasks: int, finalize: Callable[[Task], None]) -> Job:
     """A job whose tasks all wait for nothing that will ever come."""
     block = gevent.get_hub().switch
     began: list[Task] = []
