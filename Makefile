@@ -4,13 +4,16 @@
 #   make test   run the tests in all environments of tox.ini, or in those of
 #               ENVS=py311,lint, with pytest's options in ARGS="-k finalizer"
 #   make docs   make the documents as HTML
-#   make bench  measure gowork beside its peers, with options in ARGS="unbuffered --rounds 3"
+#   make bench  measure gowork beside its peers, with options in ARGS="unbuffered --rounds 3",
+#               with each of PYTHONS="3.11 3.13" that is here
 
 VENV = .venv
 TOX_VENV = .venv-tox
 # A change of these takes effect when the extensions are built anew.
 COMPILED = gowork/parties.py gowork/exchanges.py gowork/selects.py $(wildcard gowork/*.pxd)
 BENCH_VENV = .venv-bench
+PYTHONS = 3.11 3.13
+INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 ENVS =
 ARGS =
 
@@ -33,20 +36,37 @@ docs: $(TOX_VENV)/.ready
 	@$(TOX_VENV)/bin/tox run --quiet -e docs
 	@echo "the documents are in .tox/docs/tmp/html/index.html"
 
-bench: $(BENCH_VENV)/.ready
-	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+# Those found come first on the path, where stubs of a version manager may be in their way.
+bench:
+	@PATH="`.ci/pythons path`:$$PATH"; export PATH; \
+	measured=; status=0; \
+	for version in $(PYTHONS); do \
+	    if python$$version -c '' 2>/dev/null; then \
+	        measured=$$version; \
+	        echo "With Python $$version:"; \
+	        $(MAKE) --silent $(BENCH_VENV)/$$version/.ready && \
+	            $(BENCH_VENV)/$$version/bin/python -m benchmarks $(ARGS) || status=1; \
+	    else \
+	        echo "Python $$version is not here: nothing is measured with it."; \
+	    fi; \
+	done; \
+	if [ -z "$$measured" ]; then echo 'PYTHONS="3.12" would measure with 3.12.'; status=1; fi; \
+	exit $$status
 
 # A second run finds the mark and is quick; a change of the metadata renews the environment.
-$(VENV)/.ready: EXTRA = examples
-$(BENCH_VENV)/.ready: EXTRA = bench
-$(VENV)/.ready $(BENCH_VENV)/.ready: setup.cfg setup.py $(COMPILED)
+$(VENV)/.ready: setup.cfg setup.py $(COMPILED)
 	@python=`.ci/pythons best` && "$$python" -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
+	@$(INSTALL) --editable '.[examples]'
+	@touch $@
+
+$(BENCH_VENV)/%/.ready: setup.cfg setup.py $(COMPILED)
+	@python$* -m venv --clear $(@D)
+	@$(INSTALL) --editable '.[bench]'
 	@touch $@
 
 $(TOX_VENV)/.ready: tox.ini
 	@python=`.ci/pythons best` && "$$python" -m venv --clear $(TOX_VENV)
-	@$(TOX_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'tox >= 4.20'
+	@$(INSTALL) 'tox >= 4.20'
 	@touch $@
 
 clean:

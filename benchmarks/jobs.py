@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 from benchmarks.contests import Gauge, Race
 from benchmarks.processes import HAS_GO, Apart, figure, has, importing, in_go, worker
@@ -12,7 +13,7 @@ __all__ = ["GAUGES", "RACES"]
 SIZES = (10, 1_000, 100_000)  # of jobs, and a job of one
 TICKS = 100_000
 MANY = 10_000
-HAS_CACHE = has("gowork.stackchunks")
+STACK_CHUNKS = "gowork.stackchunks"
 
 
 def in_nanoseconds(seconds: float) -> str:
@@ -25,6 +26,11 @@ def in_milliseconds(seconds: float) -> str:
 
 def in_bytes(amount: float) -> str:
     return f"{amount:,.0f} bytes"
+
+
+def has_cache() -> bool:
+    """Whether gowork's stack-chunk cache is there, and on where nobody has switched it off."""
+    return has(STACK_CHUNKS) and bool(import_module(STACK_CHUNKS).statistics().installed)
 
 
 def group(size: int, goal: float | None) -> Apart:
@@ -67,7 +73,7 @@ def cached(size: int) -> Iterator[Race]:
 
     def ours(what: str, work: str) -> Apart:
         command = worker(f"on_cached.{work}", size, cached=True)
-        return Apart(f"{what}, stack cache on", command, is_here=HAS_CACHE)
+        return Apart(f"{what}, stack cache on", command, is_here=has_cache())
 
     peers = group(size, 0.45), task_group(size, 0.9), nursery(size, 0.7)
     yield Race(f"spawn-{size}-cached", ours("job.spawn()", "spawn"), peers)

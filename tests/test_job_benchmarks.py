@@ -12,22 +12,34 @@ import xml.etree.ElementTree as ElementTree
 from functools import cache
 
 import pytest
-from test_benchmarks import NAMES, ROOT, run
+from test_benchmarks import BEGIN, END, NAMES, ROOT, run, script, shown
 
-from benchmarks import processes
+from benchmarks import jobs, processes
 from benchmarks.charts import chart
 from benchmarks.contests import Contestant, Race, Row
 from benchmarks.processes import Apart, figure, worker
-from benchmarks.tables import BEGIN, END
+from benchmarks.tables import PYTHON
 
-SIZES = "spawn-1 tasks-1 spawn-10 tasks-10 spawn-1000 tasks-1000 spawn-100000 tasks-100000".split()
+SIZES = [
+    *("spawn-1", "tasks-1", "spawn-1-plain", "tasks-1-plain"),
+    *(
+        f"{name}-{size}{suffix}"
+        for size in (10, 1_000, 100_000)
+        for suffix, names in (
+            ("", "spawn tasks"),
+            ("-plain", "spawn tasks"),
+            ("-cached", "spawn tasks group parked"),
+        )
+        for name in names.split()
+    ),
+]
 OTHERS = "small large tick tick-beside cancel memory connection import idle-tasks".split()
 GO = ROOT / "benchmarks" / "go"
 SVG = "{http://www.w3.org/2000/svg}"
 SOURCE = (GO / "main.go").read_text()
 
 
-@pytest.mark.parametrize("name", ["spawn-10", "tasks-10", *OTHERS])
+@pytest.mark.parametrize("name", [*SIZES[4:12], *OTHERS])
 def test_a_benchmark_of_jobs_runs_all_its_runners_and_loses_no_task(name):
     done = run("-m", "benchmarks", name, "--quick")
     assert (done.returncode, done.stderr) == (0, f"{name} .\n")
@@ -39,23 +51,71 @@ def test_jobs_are_measured_behind_the_channels():
     assert run("-c", program).stdout.split() == [*NAMES, *SIZES, *OTHERS]
 
 
-def test_the_documents_show_every_benchmark_of_jobs_and_the_chart():
-    page = ROOT / "docs" / "benchmarks.rst"
-    before, _, after = page.read_text().partition(BEGIN)
-    figures, _, words = after.partition(END)
+@pytest.mark.parametrize("python", ["3.11", "3.13"])
+def test_the_documents_show_every_benchmark_of_jobs_and_the_chart(python):
+    figures, words = shown(python)
     for name in [*SIZES, *OTHERS]:
         assert f"\n{name}: " in figures
         assert f"**{name}**" in words
-    assert ".. figure:: benchmarks.svg" in before
-    texts = ElementTree.parse(page.with_suffix(".svg")).iter(f"{SVG}text")
-    shown = {text.text.partition(":")[0] for text in texts}
-    assert {"unbuffered", "spawn-1000", "memory"} <= shown
+    picture = f"benchmarks-{python}.svg"
+    assert f".. figure:: {picture}\n" in (ROOT / "docs" / "benchmarks.rst").read_text()
+    texts = {text.text for text in ElementTree.parse(ROOT / "docs" / picture).iter(f"{SVG}text")}
+    assert {"unbuffered", "spawn-1000", "memory"} <= texts
+
+
+def loaded(program):
+    """The modules of a process that begins as workers do."""
+    done = run("-c", f"import sys, benchmarks.worker; {program}; print(*sys.modules)")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
 
 
 @pytest.mark.parametrize("module", ["on_gevent", "plain"])
 def test_a_peer_has_not_met_gowork(module):
-    program = f"import sys, benchmarks.worker, benchmarks.apart.{module}; print(*sys.modules)"
-    assert not [name for name in run("-c", program).stdout.split() if name.startswith("gowork")]
+    names = loaded(f"import benchmarks.apart.{module}")
+    assert not [name for name in names if name.startswith("gowork")]
+
+
+def test_gowork_as_plain_python_runs_on_a_gevent_that_is_as_it_was_installed():
+    plain = set(loaded("import benchmarks.apart.on_plain"))
+    usual = set(loaded("import benchmarks.apart.on_gowork"))
+    assert "gowork.exchanges" in plain and "gowork._exchanges" not in plain
+    assert {name for name in plain ^ usual if name.startswith(("gevent", "zope"))} == set()
+
+
+STUB = (
+    "import types, gowork; cache = types.ModuleType('gowork.stackchunks');"
+    "cache.install = lambda: {}; gowork.stackchunks = sys.modules[cache.__name__] = cache;"
+    "import benchmarks.apart.on_cached"
+)
+
+
+def test_where_the_cache_cannot_be_switched_on_nothing_is_measured():
+    assert "benchmarks.apart.on_cached" in loaded(STUB.format(True))
+    done = run("-c", f"import sys; {STUB.format(False)}")
+    assert done.returncode == 1
+    assert done.stderr.endswith("RuntimeError: the stack-chunk cache cannot be switched on\n")
+
+
+def test_the_cache_is_on_for_what_is_called_cached_and_off_for_all_else(monkeypatch):
+    monkeypatch.setattr(processes, "_go_program", lambda: "in Go")
+    for race in jobs.RACES:
+        ours, *peers = (runner.command(1) for runner in (race.gowork, *race.peers))
+        assert ("GOWORK_STACK_CACHE=1" in ours) == race.name.endswith("-cached")
+        assert not [peer for peer in peers if "GOWORK_STACK_CACHE=1" in peer]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_worker_knows_from_its_environment_whether_the_cache_is_on(cached, monkeypatch):
+    monkeypatch.setenv("GOWORK_STACK_CACHE", "as before")
+    program = "import os; print(os.environ['GOWORK_STACK_CACHE'])"
+    command = worker("plain.calls", 1, cached=cached)(1)
+    command[command.index("-m") :] = ["-c", program]
+    assert figure(command) == cached
+
+
+def test_greenlets_that_wait_and_go_on_all_come_to_their_end():
+    assert 0 < figure(worker("on_gevent.parked", 100)(0.01)) < 1
 
 
 def test_a_worker_prints_the_time_of_one_item_out_of_as_many_runs_as_it_takes():
@@ -112,11 +172,6 @@ def test_a_runner_whose_library_is_not_here_is_named_and_left_out():
     ]
 
 
-def script(path, *lines):
-    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
-    path.chmod(0o755)
-
-
 def test_the_go_program_is_built_once_and_asked_like_a_worker(tmp_path, monkeypatch):
     script(tmp_path / "peers", f"echo asked $* >> {tmp_path}/log", "echo 2.5e-07")
     script(
@@ -156,9 +211,10 @@ def test_the_go_program_needs_the_standard_library_alone():
 ROWS = [
     Row("first: ours", "1.00 µs"),
     Row("- one & <another>", "4.00 µs", "0.25", "0.50", True),
+    Row("- as good", "1.00 µs", "1.00", "1.00", True),
     Row("- without a goal", "1.00 µs", "1.00"),
     Row("- left out", "left out"),
-    Row("second: ours", "1.00 µs"),
+    Row("second-cached: ours", "1.00 µs"),
     Row("- better", "0.25 µs", "4.00", "2.00", False),
     Row("third: a gauge", "0.02 % CPU", "", "1 % CPU", True),
 ]
@@ -168,21 +224,34 @@ def drawn(rows, kind):
     return list(ElementTree.fromstring(chart(rows)).iter(f"{SVG}{kind}"))
 
 
+def drawn_bars(rows):
+    return [bar for bar in drawn(rows, "rect") if bar.get("stroke")][3:]  # behind the legend
+
+
 def test_the_chart_shows_each_ratio_that_has_a_goal():
     texts = [text.text for text in drawn(ROWS, "text")]
     assert texts == [
-        "goal",
-        *("first: one & <another>", "0.25 of 0.50"),
-        *("second: better", "4.00 of 2.00"),
+        *("met", "missed", "stack-chunk cache on", "goal"),
+        *("first", "one & <another>", "0.25 of 0.50", "as good", "1.00 of 1.00"),
+        *("second-cached", "better", "4.00 of 2.00"),
     ]
 
 
 def test_a_bar_is_as_long_as_its_share_of_the_goal_and_hatched_if_that_is_missed():
-    met, missed = [bar for bar in drawn(ROWS, "rect") if bar.get("stroke")]
+    met, _, missed = drawn_bars(ROWS)
     assert float(missed.get("width")) == pytest.approx(4 * float(met.get("width")))
     assert (met.get("fill"), missed.get("fill")) == ("#bbb", "url(#missed)")
-    goal = float(drawn(ROWS, "text")[0].get("x"))
+    (goal,) = (float(text.get("x")) for text in drawn(ROWS, "text") if text.text == "goal")
     assert goal == pytest.approx(float(met.get("x")) + 2 * float(met.get("width")), abs=0.1)
+
+
+def test_what_is_measured_with_the_cache_stands_on_grey_ground():
+    *_, last = drawn_bars(ROWS)
+    (shade,) = [ground for ground in drawn(ROWS, "rect") if ground.get("fill") == "#eee"][1:]
+    top, bottom = float(shade.get("y")), float(shade.get("y")) + float(shade.get("height"))
+    above = [float(bar.get("y")) + float(bar.get("height")) for bar in drawn_bars(ROWS)[:-1]]
+    assert max(above) < top < float(last.get("y"))
+    assert bottom > float(last.get("y")) + float(last.get("height"))
 
 
 def test_no_word_of_a_chart_is_cut_at_its_edge():
@@ -198,7 +267,7 @@ def test_a_chart_of_nothing_is_a_picture_too(tmp_path):
     page = tmp_path / "page.rst"
     page.write_text(f"{BEGIN}{END}")
     run("-m", "benchmarks", "idle", "--quick", "--write", str(page))
-    assert (tmp_path / "page.svg").read_text() == chart([])
+    assert (tmp_path / f"page-{PYTHON}.svg").read_text() == chart([])
 
 
 def test_gowork_has_not_become_slower_beside_its_peers():
