@@ -276,6 +276,16 @@ def test_gowork_has_not_become_slower_beside_its_peers():
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
+def test_the_stack_chunk_cache_is_switched_off_before_gowork_is_imported_for_the_guards():
+    program = (
+        "import os, sys, types;"
+        "tell = lambda name, *_: name == 'gowork' and print(os.environ['GOWORK_STACK_CACHE']);"
+        "finder = types.SimpleNamespace(find_spec=lambda *what: tell(*what) or None);"
+        "sys.meta_path.insert(0, finder); import benchmarks.regressions"
+    )
+    assert run("-c", program).stdout == "0\n"
+
+
 GUARD = (
     "import sys; from benchmarks import regressions;"
     "ours, kind = map(int, sys.argv[1].split(',')), regressions.kind();"
