@@ -62,10 +62,6 @@ def jobs_of(size: int) -> Iterator[Race]:
     add_task = Apart("job.add_task()", worker("on_gowork.add_task", size))
     yield Race(f"spawn-{size}", spawn, (*peers, *others))
     yield Race(f"tasks-{size}", add_task, peers)
-    spawn = Apart("job.spawn(), gowork not compiled", worker("on_plain.spawn", size))
-    add_task = Apart("job.add_task(), gowork not compiled", worker("on_plain.add_task", size))
-    yield Race(f"spawn-{size}-plain", spawn, peers[:1])
-    yield Race(f"tasks-{size}-plain", add_task, peers[:1])
 
 
 def cached(size: int) -> Iterator[Race]:
@@ -84,6 +80,19 @@ def cached(size: int) -> Iterator[Race]:
     yield Race(f"parked-{size}-cached", ours("greenlets that wait", "parked"), (off,))
 
 
+def waiting(cached: bool) -> Race:
+    """Tasks that wait once each, so that each has a greenlet of its own, beside greenlets."""
+    module, name = ("on_cached", "waits-cached") if cached else ("on_gowork", "waits")
+    what = "tasks that wait, stack cache on" if cached else "tasks that wait"
+    work = worker(f"{module}.waits", 1_000, cached=cached)
+    is_here = has_cache() if cached else True
+    peers = (
+        Apart("gevent Group().spawn()", worker("on_gevent.waits", 1_000)),
+        Apart("asyncio TaskGroup()", worker("on_asyncio.waits", 1_000)),
+    )
+    return Race(name, Apart(what, work, is_here=is_here), peers)
+
+
 def flat(name: str, size: int, others: tuple[int, ...]) -> Race:
     """A task in a job of that *size*, beside one in jobs of other sizes."""
     peers = [Apart(f"{n:,} tasks", worker("on_gowork.spawn", n), goal=1.5) for n in others]
@@ -93,6 +102,8 @@ def flat(name: str, size: int, others: tuple[int, ...]) -> Race:
 RACES = (
     *jobs_of(1),
     *(race for size in SIZES for race in (*jobs_of(size), *cached(size))),
+    waiting(cached=False),
+    waiting(cached=True),
     flat("small", 10, (1_000, 100_000)),
     flat("large", 100_000, (10, 1_000)),
     Race(

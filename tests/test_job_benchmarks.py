@@ -21,25 +21,27 @@ from benchmarks.processes import Apart, figure, worker
 from benchmarks.tables import PYTHON
 
 SIZES = [
-    *("spawn-1", "tasks-1", "spawn-1-plain", "tasks-1-plain"),
+    *("spawn-1", "tasks-1"),
     *(
         f"{name}-{size}{suffix}"
         for size in (10, 1_000, 100_000)
         for suffix, names in (
             ("", "spawn tasks"),
-            ("-plain", "spawn tasks"),
             ("-cached", "spawn tasks group parked"),
         )
         for name in names.split()
     ),
 ]
-OTHERS = "small large tick tick-beside cancel memory connection import idle-tasks".split()
+OTHERS = [
+    *("waits", "waits-cached", "small", "large", "tick", "tick-beside"),
+    *("cancel", "memory", "connection", "import", "idle-tasks"),
+]
 GO = ROOT / "benchmarks" / "go"
 SVG = "{http://www.w3.org/2000/svg}"
 SOURCE = (GO / "main.go").read_text()
 
 
-@pytest.mark.parametrize("name", [*SIZES[4:12], *OTHERS])
+@pytest.mark.parametrize("name", [*SIZES[2:8], *OTHERS])
 def test_a_benchmark_of_jobs_runs_all_its_runners_and_loses_no_task(name):
     done = run("-m", "benchmarks", name, "--quick")
     assert (done.returncode, done.stderr) == (0, f"{name} .\n")
@@ -74,13 +76,6 @@ def loaded(program):
 def test_a_peer_has_not_met_gowork(module):
     names = loaded(f"import benchmarks.apart.{module}")
     assert not [name for name in names if name.startswith("gowork")]
-
-
-def test_gowork_as_plain_python_runs_on_a_gevent_that_is_as_it_was_installed():
-    plain = set(loaded("import benchmarks.apart.on_plain"))
-    usual = set(loaded("import benchmarks.apart.on_gowork"))
-    assert "gowork.exchanges" in plain and "gowork._exchanges" not in plain
-    assert {name for name in plain ^ usual if name.startswith(("gevent", "zope"))} == set()
 
 
 STUB = (

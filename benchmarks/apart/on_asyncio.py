@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from benchmarks.apart.checks import all_ran
 from benchmarks.timing import clock, per_item
 
-__all__ = ["group", "group_on_uvloop"]
+__all__ = ["group", "group_on_uvloop", "waits"]
 
 
 @per_item
@@ -25,10 +26,26 @@ def group_on_uvloop(tasks: int, groups: int) -> float:
     return _run(uvloop.new_event_loop, tasks, groups)
 
 
-def _run(make: Callable[[], asyncio.AbstractEventLoop], tasks: int, groups: int) -> float:
+@per_item
+def waits(tasks: int, groups: int) -> float:
+    """Tasks that give way to the others once."""
+    return _run(asyncio.new_event_loop, tasks, groups, partial(asyncio.sleep, 0))
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _run(
+    make: Callable[[], asyncio.AbstractEventLoop],
+    tasks: int,
+    groups: int,
+    wait: Callable[[], Awaitable[None]] = _nothing,
+) -> float:
     ran: list[None] = []
 
     async def function() -> None:
+        await wait()
         ran.append(None)
 
     async def main() -> float:

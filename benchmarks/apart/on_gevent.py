@@ -11,17 +11,20 @@ from gevent.pool import Group, Pool
 from benchmarks.apart.checks import all_ran, resident
 from benchmarks.timing import clock, per_item
 
-__all__ = ["cancel", "connection", "group", "memory", "parked", "pool"]
+__all__ = ["cancel", "connection", "group", "memory", "parked", "pool", "waits"]
 
 FAR = 60.0  # seconds of the timeouts that do not fire
 
 Spawn = Callable[[Callable[[], None]], gevent.Greenlet]
 
 
-def _joined(make: Callable[[], Group], tasks: int, groups: int) -> float:
+def _joined(
+    make: Callable[[], Group], wait: Callable[[], object], tasks: int, groups: int
+) -> float:
     ran: list[None] = []
 
     def function() -> None:
+        wait()
         ran.append(None)
 
     start = clock()
@@ -35,8 +38,9 @@ def _joined(make: Callable[[], Group], tasks: int, groups: int) -> float:
     return seconds
 
 
-group = per_item(partial(_joined, Group))
-pool = per_item(partial(_joined, partial(Pool, 100)))
+group = per_item(partial(_joined, Group, bool))
+pool = per_item(partial(_joined, partial(Pool, 100), bool))
+waits = per_item(partial(_joined, Group, partial(gevent.sleep, 0)))
 
 
 @per_item

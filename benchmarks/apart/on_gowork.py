@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
@@ -20,18 +21,18 @@ __all__ = [
     "spawn",
     "tick",
     "tick_beside_idle_tasks",
+    "waits",
 ]
 
 IDLE_TASKS = 10_000
 FAR = 60.0  # seconds of the timeouts that do not fire
 
 
-@per_item
-def spawn(tasks: int, jobs: int) -> float:
-    """Jobs of plain functions."""
+def _spawned(wait: Callable[[], object], tasks: int, jobs: int) -> float:
     ran: list[None] = []
 
     def function() -> None:
+        wait()
         ran.append(None)
 
     start = clock()
@@ -44,6 +45,11 @@ def spawn(tasks: int, jobs: int) -> float:
     seconds = clock() - start
     all_ran(ran, jobs * tasks)
     return seconds
+
+
+#: Jobs of plain functions, and of such as give way to the others once.
+spawn = per_item(partial(_spawned, bool))
+waits = per_item(partial(_spawned, partial(gevent.sleep, 0)))
 
 
 @per_item
