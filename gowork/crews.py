@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cached_property
+from sys import getrefcount
 from typing import Any
 from weakref import getweakrefcount, ref
 
@@ -30,10 +31,15 @@ from gowork.states import TaskState
 __all__ = ["Crew", "Member", "throw"]
 
 throw = greenlet.throw
+ATTRIBUTES = 2  # that a greenlet has to which nobody else has given any
 
 
 class Crew(Group):
     """The greenlets of the tasks of one job, in *hub*."""
+
+    #: So many references there are to a greenlet that nobody else has come to know, while the
+    #: hub is in :meth:`enter`; 0 if that cannot be said.
+    UNKNOWN = 0
 
     def __init__(self, hub: Any) -> None:
         super().__init__()
@@ -71,12 +77,18 @@ class Crew(Group):
         task._live()
         task._greenlet = None
         self.greenlets.discard(member)
-        if self._newcomer is task and not self._is_dismissed and member.is_unknown():
-            member.gowork_task = member.gr_context = None
-            self._spare = member
-            return True
-        member.end()
-        return False
+        if (
+            self._newcomer is not task
+            or self._is_dismissed
+            or getrefcount(member) != self.UNKNOWN
+            or getweakrefcount(member)
+            or len(member.__dict__) != ATTRIBUTES
+        ):
+            member.end()
+            return False
+        member.gowork_task = member.gr_context = None
+        self._spare = member
+        return True
 
     def dismiss(self) -> None:
         """End the one without a task, now; every other will end with its own."""
@@ -95,25 +107,12 @@ class Member(greenlet):
     """A greenlet of a crew, with the name, the links, ``kill`` and ``join`` of gevent's."""
 
     gowork_task: Any  # whom it serves
-
-    #: So many references there are to one that nobody else has come to know, while the hub
-    #: is in :meth:`Crew.enter`; 0 if that cannot be said.
-    UNKNOWN = 0
-
     value = exception = None
     _links: list[Callable[[Any], object]] | None = None
 
     def __init__(self, crew: Crew) -> None:
         greenlet.__init__(self, crew.work, crew.hub)
         self._crew = crew
-
-    def is_unknown(self) -> bool:
-        """Whether nobody could come back to it who has met it in its task."""
-        return (
-            sys.getrefcount(self) == self.UNKNOWN
-            and not getweakrefcount(self)
-            and len(self.__dict__) == 2
-        )
 
     def kill(
         self, exception: Any = GreenletExit, block: bool = True, timeout: float | None = None
@@ -206,12 +205,12 @@ def _count_references() -> int:
     """How many references there are to a member that is unknown; 0 if that cannot be said."""
     if sys.gettrace() or sys.getprofile():  # they may hold some, and let go of them later
         return 0
-    for Member.UNKNOWN in range(1, 20):
+    for Crew.UNKNOWN in range(1, 20):
         crew = Crew(getcurrent())
         crew.enter(_Nobody())
         if crew.has_spare():
-            return Member.UNKNOWN
+            return Crew.UNKNOWN
     return 0
 
 
-Member.UNKNOWN = _count_references()
+Crew.UNKNOWN = _count_references()

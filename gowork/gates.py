@@ -16,7 +16,7 @@ __all__ = ["Gate"]
 class Gate:
     """Starts the inits of *tasks* in turn, then opens for good.
 
-    It calls ``job._start(task)`` for what needs a greenlet, ``job._pass(task)`` for a
+    It calls ``job._start(tasks)`` for what needs a greenlet, ``job._pass(task)`` for a
     task that has neither ``init`` nor ``run``.
     """
 
@@ -34,14 +34,14 @@ class Gate:
         elif task._init is None and task._run is None:
             self._job._pass(task)
         else:
-            self._job._start(task)
+            self._job._start([task])
 
     def advance(self) -> None:
         """Start the next init; when there are no more, open."""
         for task in self._turns:
             if task._init is not None:
                 self._opened = self._opened or Event()
-                self._job._start(task)
+                self._job._start([task])
                 return
             if task._run is None:
                 self._job._pass(task)
@@ -49,10 +49,8 @@ class Gate:
         if self._opened is not None:
             # A pass later: the task whose init was the last waits, too, and in its turn.
             self._job._home.call_soon(self._opened.set)
-        for task in self._tasks:
-            if task._init is None and task._run is not None:
-                self._job._start(task)
-        self._tasks = []
+        tasks, self._tasks = self._tasks, []
+        self._job._start([one for one in tasks if one._init is None and one._run is not None])
 
     def wait(self) -> None:
         """Block until the gate has opened."""

@@ -139,7 +139,7 @@ class Job(Setup):
             self._require_open("spawn")
         if not callable(function):
             raise TypeError(f"cannot call {function!r}")
-        once = Once(function, args, kwargs)
+        once = Once(function, *args, **kwargs)
         return self._add((None, once, None), name_of(function))
 
     def _add(self, routines: Routines, name: str, idle_timeout: float | None = None) -> Task:

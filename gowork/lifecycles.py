@@ -15,7 +15,7 @@ will be. A job that owes no clean-up ends well in the greenlet of its last task.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -41,7 +41,7 @@ from gowork.windups import finalize, wind_up
 
 __all__ = ["DECIDED", "ENDED", "Lifecycle"]
 
-RUNNING = frozenset({JobState.ONESHOT_RUNNING, JobState.RECURRENT_RUNNING})
+RUNNING = (JobState.RECURRENT_RUNNING, JobState.ONESHOT_RUNNING)
 ENDED = frozenset({JobState.CANCELLED, JobState.DONE})
 DECIDED = ENDED | {JobState.FINALIZING}
 
@@ -86,7 +86,7 @@ class Lifecycle:
 
         self._home: Home | None = None  # where it runs, or its shutdown handler would
         self._alarm: Alarm | None = None
-        self._crew: Crew | None = None  # the greenlets of its tasks
+        self._crew: Any = None  # the greenlets of its tasks
 
     def _move(self, given: JobGiven) -> None:
         self._state = JOB_TABLE[self._state][given] or refused(self._state, given)
@@ -148,7 +148,7 @@ class Lifecycle:
         """The prerequisites are met: start the oneshot or, without one, the others."""
         if 0 in self._tasks:
             self._move(JobGiven.GATE)
-            self._start(self._tasks[0])
+            self._start([self._tasks[0]])
         else:
             self._open_gate()
 
@@ -178,9 +178,11 @@ class Lifecycle:
         task._move(TaskGiven.FINISH)
         self._ended(task)
 
-    def _start(self, task: Task) -> None:
-        assert self._home is not None and self._crew is not None
-        self._home.loop.run_callback(self._crew.enter, task)
+    def _start(self, tasks: Iterable[Task]) -> None:
+        """Have the hub let *tasks* begin, one after another."""
+        run_callback, enter = self._settle_in().loop.run_callback, self._crew.enter
+        for task in tasks:
+            run_callback(enter, task)
 
     def _spawn(self, function: Callable[[], object], what: str) -> Any:
         return self._settle_in().spawn(function, f"{self.name}/({what})")
@@ -237,7 +239,8 @@ class Lifecycle:
         """Tell those who wait for *task*, and go on with what it held up."""
         if task._ended is not None:
             task._ended._set()
-        self._tell(task)
+        if self._notices is not None and not self._notices.closed:
+            self._tell(task, self._notices)
         if not self._forget:
             self._ended_so_far.append(task)
         if self._forget and self._state in RUNNING and task in self._owed:
@@ -247,11 +250,9 @@ class Lifecycle:
         else:
             self._let_go(task)
 
-    def _tell(self, task: Task) -> None:
-        if self._notices is None or self._notices.closed:
-            return
+    def _tell(self, task: Task, notices: Channel[Task]) -> None:
         try:
-            self._notices.send_nowait(task)
+            notices.send_nowait(task)
         except StateError as error:  # somebody waits for it in another hub, and will in vain
             logs.write(self._logger, 0, "no notice of %r: %s", (task, error), self, task)
 
@@ -261,7 +262,7 @@ class Lifecycle:
             del self._tasks[task.index]
         if self._state is JobState.ONESHOT_RUNNING and task.index == 0:
             self._open_gate()
-        else:
+        elif not self._unfinished:
             self._decide_if_all_done()
 
     def _decide_if_all_done(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -20,21 +21,8 @@ Routine = Callable[[Any], object] | None
 Routines = tuple[Routine, Routine, Routine]
 
 
-class Once:
-    """A ``run`` that makes one call, and leaves what it returns as the task's result."""
-
-    __slots__ = ("args", "function", "kwargs")
-
-    def __init__(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
-
-    def __call__(self, task: Any) -> None:
-        task.result = self.function(*self.args, **self.kwargs)
-        task.done()
+class Once(partial[Any]):
+    """A ``run`` that is not given the task, and whose one call returns the task's result."""
 
 
 def routines_from(candidate: Any, job: Any) -> Routines:

@@ -234,7 +234,7 @@ class Task:
                     gate.wait()
                     self._watch()
             if type(self._run) is Once:
-                self._run(self)
+                self.result = self._run()
             elif self._run is not None and not self._finished:
                 self._recur(self._run)
         except BaseException as error:

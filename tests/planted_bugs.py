@@ -116,7 +116,7 @@ def the_gate_of_the_oneshot_is_open(monkeypatch):
     def open_all(job):
         if 0 in job._tasks:
             job._move(JobGiven.GATE)
-            job._start(job._tasks[0])
+            job._start([job._tasks[0]])
         job._open_gate()
 
     monkeypatch.setattr(Lifecycle, "_open", open_all)
@@ -221,9 +221,9 @@ def exits_are_lost(monkeypatch):
 def notices_of_failures_are_lost(monkeypatch):
     tell = Lifecycle._tell
 
-    def tells(job, task):
+    def tells(job, task, notices):
         if task.error is None:
-            tell(job, task)
+            tell(job, task, notices)
 
     monkeypatch.setattr(Lifecycle, "_tell", tells)
 

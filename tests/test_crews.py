@@ -235,7 +235,7 @@ def test_an_error_that_is_kept_keeps_no_greenlet(caught):
 def test_a_process_that_is_traced_makes_a_greenlet_for_each_task():
     program = (
         "import sys; sys.settrace(lambda *args: None)\n"
-        "from gowork.crews import Member; print(Member.UNKNOWN)"
+        "from gowork.crews import Crew; print(Crew.UNKNOWN)"
     )
     assert subprocess.check_output([sys.executable, "-c", program], timeout=30) == b"0\n"
 
