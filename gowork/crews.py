@@ -23,7 +23,7 @@ from weakref import getweakrefcount, ref
 
 import gevent
 from gevent.pool import Group
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, gettrace, greenlet
 
 from gowork.greenlets import switch_to
 from gowork.states import TaskState
@@ -41,23 +41,25 @@ class Crew(Group):
     #: hub is in :meth:`enter`; 0 if that cannot be said.
     UNKNOWN = 0
 
+    greenlets: set[Any]
+    _empty_event: Any
+    _discard: Callable[[Any], None]
+
     def __init__(self, hub: Any) -> None:
         super().__init__()
-        self.greenlets: set[Any]
         self.hub = hub
         self._spare: Member | None = None  # whose task is over: the next one is for it
         self._is_dismissed = False
         self._newcomer: Any = None  # the task that has come in, and has not waited yet
         spawner = getcurrent()
         self.spawner = ref(spawner)
-        self.tree_locals = getattr(spawner, "spawn_tree_locals", None)
+        self._tree_locals = getattr(spawner, "spawn_tree_locals", None)
 
     def enter(self, task: Any) -> None:
         """In the hub: let *task* live in a greenlet, until it blocks or is over."""
         if task._state is not TaskState.PENDING:  # its job has ended, and it is skipped
             return
-        member, self._spare = self._spare or Member(self), None
-        self.greenlets.add(member)
+        member, self._spare = self._spare or self._recruit(), None
         member.gowork_task = task
         member.gr_context = task._context
         self._newcomer, task._greenlet = task, member
@@ -65,6 +67,12 @@ class Crew(Group):
             member.switch()
         finally:
             self._newcomer = None
+
+    def _recruit(self) -> Member:
+        member = Member(self)
+        self.greenlets.add(member)  # without the link of Group.add: it leaves by itself
+        self._empty_event.clear()
+        return member
 
     def work(self) -> None:
         """What each greenlet does; while it waits, it must not refer to itself."""
@@ -76,7 +84,6 @@ class Crew(Group):
         task = member.gowork_task
         task._live()
         task._greenlet = None
-        self.greenlets.discard(member)
         if (
             self._newcomer is not task
             or self._is_dismissed
@@ -84,6 +91,7 @@ class Crew(Group):
             or getweakrefcount(member)
             or len(member.__dict__) != ATTRIBUTES
         ):
+            self._discard(member)
             member.end()
             return False
         member.gowork_task = member.gr_context = None
@@ -95,8 +103,15 @@ class Crew(Group):
         self._is_dismissed = True
         spare, self._spare = self._spare, None
         if spare is not None:
+            self._discard(spare)
             spare.parent = getcurrent()  # where it goes when it ends
             throw(spare, GreenletExit)
+
+    def tree_locals(self) -> dict[str, Any]:
+        """What gevent shares among all who descend from one greenlet, by way of its spawner."""
+        if self._tree_locals is None:  # the spawner is the first of its tree
+            self._tree_locals = {}
+        return self._tree_locals
 
     def has_spare(self) -> bool:
         """Whether a greenlet waits for a task."""
@@ -186,9 +201,9 @@ class Member(greenlet):
         return self._crew.spawner
 
     @cached_property
-    def spawn_tree_locals(self) -> Any:
+    def spawn_tree_locals(self) -> dict[str, Any]:
         """The dictionary of all who descend from the same greenlet."""
-        return self._crew.tree_locals
+        return self._crew.tree_locals()
 
 
 class _Nobody:
@@ -203,12 +218,13 @@ class _Nobody:
 
 def _count_references() -> int:
     """How many references there are to a member that is unknown; 0 if that cannot be said."""
-    if sys.gettrace() or sys.getprofile():  # they may hold some, and let go of them later
-        return 0
+    if sys.gettrace() or sys.getprofile() or gettrace():
+        return 0  # they may hold some, and let go of them later
     for Crew.UNKNOWN in range(1, 20):
         crew = Crew(getcurrent())
         crew.enter(_Nobody())
         if crew.has_spare():
+            crew.dismiss()
             return Crew.UNKNOWN
     return 0
 

@@ -232,9 +232,10 @@ def test_an_error_that_is_kept_keeps_no_greenlet(caught):
     assert errors and members() == []
 
 
-def test_a_process_that_is_traced_makes_a_greenlet_for_each_task():
+@pytest.mark.parametrize("tracing", ["sys.settrace", "sys.setprofile", "greenlet.settrace"])
+def test_a_process_that_is_traced_makes_a_greenlet_for_each_task(tracing):
     program = (
-        "import sys; sys.settrace(lambda *args: None)\n"
+        f"import sys, greenlet; {tracing}(lambda *args: None)\n"
         "from gowork.crews import Crew; print(Crew.UNKNOWN)"
     )
     assert subprocess.check_output([sys.executable, "-c", program], timeout=30) == b"0\n"
@@ -376,6 +377,14 @@ def test_it_knows_who_has_run_the_job_and_shares_the_locals_of_that_tree():
     assert seen == [(spawner, {"user": "me"}), {"user": "me"}]
 
 
+def test_tasks_of_a_job_that_the_main_greenlet_runs_share_locals_with_each_other():
+    job = Job()
+    job.spawn(lambda: getcurrent().spawn_tree_locals.update(user="me"))
+    task = job.spawn(lambda: gevent.spawn(lambda: getcurrent().spawn_tree_locals).get())
+    ended(job)
+    assert task.result == {"user": "me"}
+
+
 def test_it_has_a_small_number_of_its_own(parked):
     _, member = parked
     other = gevent.spawn(int)
@@ -390,7 +399,15 @@ def test_what_gevent_shows_of_all_greenlets_has_its_name(parked):
 
 def test_its_group_has_it_as_long_as_it_lives(parked):
     job, member = parked
-    assert list(job._crew) == [member]
+    assert list(job._crew) == [member] and not job._crew.join(timeout=0.001)
     job.finish()
     job.join()
-    assert not job._crew
+    assert not job._crew and job._crew.join(timeout=0)
+
+
+def test_nobody_is_left_when_gowork_has_been_imported():
+    program = (
+        "import gc, gowork.crews as crews; gc.collect()\n"
+        "print([one for one in gc.get_objects() if isinstance(one, (crews.Member, crews.Crew))])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], timeout=30) == b"[]\n"
