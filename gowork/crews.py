@@ -22,15 +22,17 @@ from typing import Any
 from weakref import getweakrefcount, ref
 
 import gevent
+from gevent import Timeout
+from gevent.greenlet import SpawnedLink  # type: ignore[attr-defined]
 from gevent.pool import Group
 from greenlet import GreenletExit, getcurrent, gettrace, greenlet
 
-from gowork.greenlets import switch_to
-from gowork.states import TaskState
+from gowork import states
 
 __all__ = ["Crew", "Member", "throw"]
 
-throw = greenlet.throw
+# Of every greenlet, whatever its class makes of them.
+switch, throw = greenlet.switch, greenlet.throw
 ATTRIBUTES = 2  # that a greenlet has to which nobody else has given any
 
 
@@ -57,14 +59,18 @@ class Crew(Group):
 
     def enter(self, task: Any) -> None:
         """In the hub: let *task* live in a greenlet, until it blocks or is over."""
-        if task._state is not TaskState.PENDING:  # its job has ended, and it is skipped
+        if task._state is not states.PENDING:  # its job has ended, and it is skipped
             return
-        member, self._spare = self._spare or self._recruit(), None
-        member.gowork_task = task
-        member.gr_context = task._context
-        self._newcomer, task._greenlet = task, member
         try:
+            # A spare one that somebody has killed is dead, and false.
+            member, self._spare = self._spare or self._recruit(), None
+            member.gowork_task = task
+            member.gr_context = task._context
+            self._newcomer, task._greenlet = task, member
             member.switch()
+        except BaseException as error:  # there is no memory for it, say
+            if not task._miscarries(error):
+                raise
         finally:
             self._newcomer = None
 
@@ -76,8 +82,16 @@ class Crew(Group):
 
     def work(self) -> None:
         """What each greenlet does; while it waits, it must not refer to itself."""
-        while self._serve(getcurrent()):
-            switch_to(self.hub)
+        try:
+            while self._serve(getcurrent()):
+                switch(self.hub)
+        finally:
+            self._bury(getcurrent())
+
+    def _bury(self, member: Any) -> None:
+        """The last that *member* does."""
+        self._discard(member)
+        member.end()
 
     def _serve(self, member: Any) -> bool:
         """Let the task of *member* live; whether *member* is to wait for another one."""
@@ -91,8 +105,6 @@ class Crew(Group):
             or getweakrefcount(member)
             or len(member.__dict__) != ATTRIBUTES
         ):
-            self._discard(member)
-            member.end()
             return False
         member.gowork_task = member.gr_context = None
         self._spare = member
@@ -103,9 +115,9 @@ class Crew(Group):
         self._is_dismissed = True
         spare, self._spare = self._spare, None
         if spare is not None:
-            self._discard(spare)
             spare.parent = getcurrent()  # where it goes when it ends
             throw(spare, GreenletExit)
+            spare.parent = self.hub
 
     def tree_locals(self) -> dict[str, Any]:
         """What gevent shares among all who descend from one greenlet, by way of its spawner."""
@@ -121,8 +133,8 @@ class Crew(Group):
 class Member(greenlet):
     """A greenlet of a crew, with the name, the links, ``kill`` and ``join`` of gevent's."""
 
-    gowork_task: Any  # whom it serves
-    value = exception = None
+    gowork_task: Any = None  # whom it serves
+    value = exception = exc_info = None
     _links: list[Callable[[Any], object]] | None = None
 
     def __init__(self, crew: Crew) -> None:
@@ -150,6 +162,16 @@ class Member(greenlet):
         """Whether it is dead."""
         return self.dead
 
+    successful = ready
+
+    def get(self, block: bool = True, timeout: float | None = None) -> None:
+        """Wait until it is dead.
+
+        :raises Timeout: if it is not after *timeout* seconds, or now if *block* is false.
+        """
+        with Timeout(timeout if block else 0):
+            self.join()
+
     def rawlink(self, callback: Callable[[Any], object]) -> None:
         """Have the hub call *callback* with it when it is dead; it must not block."""
         if self._links is None:
@@ -157,6 +179,10 @@ class Member(greenlet):
         self._links.append(callback)
         if self.dead:
             self.loop.run_callback(self._tell)
+
+    def link(self, callback: Callable[[Any], object]) -> None:
+        """Have *callback* called with it in a greenlet of its own when it is dead."""
+        self.rawlink(SpawnedLink(callback))
 
     def unlink(self, callback: Callable[[Any], object]) -> None:
         """Take a link back; unknown ones are ignored."""
@@ -209,7 +235,7 @@ class Member(greenlet):
 class _Nobody:
     """A task that does nothing, and gets to know nobody."""
 
-    _state = TaskState.PENDING
+    _state = states.PENDING
     _context = _greenlet = None
 
     def _live(self) -> None:

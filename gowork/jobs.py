@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from zope.interface import implementer
 
-from gowork import logs
+from gowork import logs, states
 from gowork.channels import Channel
 from gowork.clocks import as_seconds
 from gowork.endings import Unstopped
@@ -94,11 +94,11 @@ class Job(Setup):
         :raises TypeError: if *routines* has no routines, or *idle_timeout* is no number.
         :raises ValueError: if *idle_timeout* is negative.
         """
-        if self._state is not JobState.NEW:
+        if self._state is not states.NEW:
             self._require_open("add_task")
         limit = None if idle_timeout is None else as_seconds("idle_timeout", idle_timeout)
         made = routines_from(routines, self)
-        if self._state is not JobState.NEW:
+        if self._state is not states.NEW:
             self._require_open("add_task")  # its factory may have ended the job
         return self._add(made, name or name_of(routines), limit)
 
@@ -122,7 +122,7 @@ class Job(Setup):
         return task
 
     def _require_no_oneshot(self) -> None:
-        self._require_open("add_oneshot_task", JobState.NEW, JobState.WAITING)
+        self._require_open("add_oneshot_task", states.NEW, JobState.WAITING)
         if self._oneshot is not None:
             raise StateError(self._state, "add_oneshot_task", "the job has its oneshot")
 
@@ -135,7 +135,7 @@ class Job(Setup):
         :raises StateError: if the end of the job has been decided.
         :raises TypeError: if *function* is not callable.
         """
-        if self._state is not JobState.NEW:
+        if self._state is not states.NEW:
             self._require_open("spawn")
         if not callable(function):
             raise TypeError(f"cannot call {function!r}")
@@ -182,7 +182,7 @@ class Job(Setup):
         The job then belongs to the hub of this thread. Waiting for the event is not
         structured: who is interrupted leaves the job running, and it raises no error of it.
         """
-        if self._state is JobState.NEW:
+        if self._state is states.NEW:
             self._begin()
         return self._done
 
@@ -241,7 +241,7 @@ class Job(Setup):
         :raises TypeError: if *timeout* is no number.
         :raises ValueError: if it is negative.
         """
-        if self._state is JobState.NEW:
+        if self._state is states.NEW:
             raise StateError(self._state, "join", "run() it first")
         task = current_task()
         if task is not None and task.job is self:

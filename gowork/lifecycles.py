@@ -24,7 +24,7 @@ from gevent import Greenlet, getcurrent
 from gevent.event import Event as GeventEvent
 from greenlet import GreenletExit
 
-from gowork import logs
+from gowork import logs, states
 from gowork.channels import Channel
 from gowork.clocks import Alarm
 from gowork.crews import Crew
@@ -35,15 +35,15 @@ from gowork.forks import under_way
 from gowork.gates import Gate
 from gowork.homes import Home
 from gowork.outcomes import Outcome
-from gowork.states import JOB_TABLE, JobGiven, JobState, TaskGiven, TaskState, refused
+from gowork.states import JOB_TABLE, JobGiven, JobState, TaskGiven, refused
 from gowork.tasks import Task
 from gowork.windups import finalize, wind_up
 
 __all__ = ["DECIDED", "ENDED", "Lifecycle"]
 
-RUNNING = (JobState.RECURRENT_RUNNING, JobState.ONESHOT_RUNNING)
+RUNNING = (states.RECURRENT, states.ONESHOT)
 ENDED = frozenset({JobState.CANCELLED, JobState.DONE})
-DECIDED = ENDED | {JobState.FINALIZING}
+DECIDED = ENDED | {states.FINALIZING}
 
 
 class Lifecycle:
@@ -62,7 +62,7 @@ class Lifecycle:
         self._handler: Callable[[Any], object] | None = None
         self._logger: Any = None
 
-        self._state = JobState.NEW
+        self._state = states.NEW
         self._tasks: dict[int, Task] = {}
         self._unfinished = 0
         self._gate: Gate | None = None
@@ -136,7 +136,7 @@ class Lifecycle:
         except BaseException as error:
             if self._state is JobState.WAITING:
                 self._decide(None, self._outcome.cause_of(error))
-            elif self._state is JobState.FINALIZING and not isinstance(error, GreenletExit):
+            elif self._state is states.FINALIZING and not isinstance(error, GreenletExit):
                 self._record(None, self._outcome.cause_of(error))
             elif self._state in ENDED:
                 self._too_late(error)
@@ -154,14 +154,14 @@ class Lifecycle:
 
     def _open_gate(self) -> None:
         """The oneshot is done, or there is none: let the other tasks begin."""
-        self._move(JobGiven.OPEN)
+        self._move(states.OPEN)
         if self._background is not None:
             self._background._set()
         self._gate = Gate(self, [task for index, task in self._tasks.items() if index])
         self._advance()
 
     def _advance(self) -> None:
-        if self._gate is not None and self._state is JobState.RECURRENT_RUNNING:
+        if self._gate is not None and self._state is states.RECURRENT:
             self._gate.advance()
             self._decide_if_all_done()
 
@@ -175,7 +175,7 @@ class Lifecycle:
     def _pass(self, task: Task) -> None:
         """The turn of *task* has come, which has nothing to do but to owe a finalizer."""
         self._begun(task)
-        task._move(TaskGiven.FINISH)
+        task._move(states.FINISH)
         self._ended(task)
 
     def _start(self, tasks: Iterable[Task]) -> None:
@@ -192,7 +192,7 @@ class Lifecycle:
     def _begun(self, task: Task) -> None:
         if self._state not in RUNNING:
             raise Cancelled(self._outcome.interruption.error)
-        task._move(TaskGiven.BEGIN)
+        task._move(states.BEGIN)
         if task._greenlet is not None:
             self._living[task._greenlet] = task
         if task._finalize is not None:
@@ -208,8 +208,8 @@ class Lifecycle:
     def _task_returned(self, task: Task) -> None:
         if task._greenlet not in self._living or self._state in ENDED:
             return  # reported as unstopped, or a forked child's copy
-        if task._state is TaskState.RUNNING:
-            task._move(TaskGiven.STOP if self._canceller is task else TaskGiven.FINISH)
+        if task._state is states.LIVING:
+            task._move(states.STOP if self._canceller is task else states.FINISH)
         self._over(task)
 
     def _task_raised(self, task: Task, error: BaseException) -> None:
@@ -220,8 +220,8 @@ class Lifecycle:
             self._decide(task, self._outcome.cause_of(error))
         elif not isinstance(error, GreenletExit):
             self._record(task, self._outcome.cause_of(error))
-        elif task._state is TaskState.RUNNING:
-            task._move(TaskGiven.STOP)
+        elif task._state is states.LIVING:
+            task._move(states.STOP)
         self._over(task)
 
     def _over(self, task: Task) -> None:
@@ -260,14 +260,14 @@ class Lifecycle:
         self._unfinished -= 1
         if self._forget:
             del self._tasks[task.index]
-        if self._state is JobState.ONESHOT_RUNNING and task.index == 0:
+        if self._state is states.ONESHOT and task.index == 0:
             self._open_gate()
         elif not self._unfinished:
             self._decide_if_all_done()
 
     def _decide_if_all_done(self) -> None:
         done = self._gate is not None and self._gate.is_open and not self._unfinished
-        if done and self._state is JobState.RECURRENT_RUNNING:
+        if done and self._state is states.RECURRENT:
             self._decide()
 
     def _clear(self, task: Task) -> None:
@@ -295,8 +295,8 @@ class Lifecycle:
 
     def _decide(self, task: Task | None = None, *errors: Any) -> None:
         """Fix the end of the job, badly if there is an error; nothing begins from here on."""
-        never_began = task is not None and task._state is TaskState.PENDING
-        self._move(JobGiven.DECIDE)
+        never_began = task is not None and task._state is states.PENDING
+        self._move(states.DECIDE)
         if self._alarm is not None:
             self._alarm.close()
         if errors:
@@ -305,7 +305,7 @@ class Lifecycle:
             self._ended(task)
         if self._unfinished:
             for pending in list(self._tasks.values()):
-                if pending._state is TaskState.PENDING:
+                if pending._state is states.PENDING:
                     self._skip(pending)
         handled = self._outcome.is_bad and self._handler is not None
         if self._living and not handled:
@@ -319,7 +319,7 @@ class Lifecycle:
 
     def _record(self, task: Task | None, error: Any) -> None:
         """Keep an error; what a task that had not ended left behind makes it FAILED."""
-        if task is None or task._state not in (TaskState.PENDING, TaskState.RUNNING):
+        if task is None or task._state not in (states.PENDING, states.LIVING):
             self._outcome.record(task, error)
         else:
             task._move(TaskGiven.FAIL)
@@ -343,8 +343,8 @@ class Lifecycle:
         """Give up what could not be stopped."""
         self._unstopped += tuple(unstopped)
         for task in [each.task for each in unstopped if each.task is not None]:
-            if task._state is TaskState.RUNNING:
-                task._move(TaskGiven.STOP)
+            if task._state is states.LIVING:
+                task._move(states.STOP)
             self._over(task)
         self._living.clear()
 
@@ -367,23 +367,23 @@ class Lifecycle:
 
     def _goes_on(self) -> bool:
         """False in a forked child's copy, which must not act."""
-        return self._state is JobState.FINALIZING
+        return self._state is states.FINALIZING
 
     def _end(self) -> None:
         """Publish the end."""
         if not self._goes_on():
             return
-        self._move(JobGiven.FAIL if self._outcome.is_bad else JobGiven.SUCCEED)
+        self._move(JobGiven.FAIL if self._outcome.is_bad else states.SUCCEED)
         self._outcome.is_closed = True
-        under_way.discard(self)
-        if self._crew is not None:
-            self._crew.dismiss()
-        self._close_channels()
-        if self._notices is not None:
-            self._notices._close_now()
-        if self._outcome.exit is not None and not self._joining:
-            (self._home or Home()).raise_in_main(self._outcome.exit)
         try:
+            under_way.discard(self)
+            if self._crew is not None:
+                self._crew.dismiss()
+            self._close_channels()
+            if self._notices is not None:
+                self._notices._close_now()
+            if self._outcome.exit is not None and not self._joining:
+                (self._home or Home()).raise_in_main(self._outcome.exit)
             if logs.is_written(1):
                 ended = (self.name, self._state.name)
                 logs.write(self._logger, 1, "job %s ended: %s", ended, self, None)

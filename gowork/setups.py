@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from gevent import getcurrent
 
+from gowork import states
 from gowork.clocks import as_seconds
 from gowork.errors import StateError
 from gowork.homes import Home
@@ -28,7 +29,7 @@ class Setup(Lifecycle):
         :raises StateError: if the job has been run.
         :raises TypeError: if one has no ``wait``.
         """
-        self._require_open("with_prerequisites", JobState.NEW)
+        self._require_open("with_prerequisites", states.NEW)
         for waitable in waitables:
             if not callable(getattr(waitable, "wait", None)):
                 raise TypeError(f"a prerequisite has a method wait(): {waitable!r}")
@@ -42,7 +43,7 @@ class Setup(Lifecycle):
         :raises TypeError: if *seconds* is no number.
         :raises ValueError: if it is negative.
         """
-        self._require_open("with_timeout", JobState.NEW)
+        self._require_open("with_timeout", states.NEW)
         self._timeout = as_seconds("timeout", seconds)
         return self
 
@@ -56,7 +57,7 @@ class Setup(Lifecycle):
         :raises StateError: if the job has been run.
         :raises TypeError: if *handler* is not callable.
         """
-        self._require_open("with_shutdown", JobState.NEW)
+        self._require_open("with_shutdown", states.NEW)
         self._handler = _require_callable("a shutdown handler", handler)
         self._home = Home()  # where it is called, should the job be cancelled before it is run
         return self
@@ -71,18 +72,18 @@ class Setup(Lifecycle):
         :raises StateError: if the job has been run.
         :raises TypeError: if *wrapper* is not callable.
         """
-        self._require_open("with_error_wrapper", JobState.NEW)
+        self._require_open("with_error_wrapper", states.NEW)
         self._outcome.wrapper = _require_callable("an error wrapper", wrapper)
         return self
 
-    def _require_open(self, given: str, *states: JobState) -> None:
-        """:raises StateError: if the job is in none of *states*, or not for this thread."""
-        if self._state is JobState.NEW and (not states or JobState.NEW in states):
+    def _require_open(self, given: str, *legal: JobState) -> None:
+        """:raises StateError: if the job is in none of *legal*, or not for this thread."""
+        if self._state is states.NEW and (not legal or states.NEW in legal):
             return
         if self._is_elsewhere():
             raise StateError(self._state, given, "the job belongs to another thread's hub")
-        if states and self._state not in states:
-            when = " or ".join(state.name for state in states)
+        if legal and self._state not in legal:
+            when = " or ".join(state.name for state in legal)
             raise StateError(self._state, given, f"call it while the job is {when}")
         if self._state in DECIDED:
             raise StateError(self._state, given, "its end is decided, make a new Job")
@@ -91,7 +92,7 @@ class Setup(Lifecycle):
 
     def _is_elsewhere(self) -> bool:
         """Whether the caller runs in another thread than the job does."""
-        return self._state is not JobState.NEW and bool(self._home and self._home.is_elsewhere())
+        return self._state is not states.NEW and bool(self._home and self._home.is_elsewhere())
 
     def _in_finalizer(self) -> bool:
         """Whether a finalizer calls: of a job with ``forget`` they run beside its tasks."""

@@ -19,6 +19,7 @@ from gevent import getcurrent
 from gevent.hub import Waiter
 from zope.interface import implementer
 
+from gowork import states
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, give_way, idle_clock
 from gowork.crews import Member, throw
 from gowork.errors import AssertionFailed, Cancelled, StateError, VerdictMissing
@@ -26,7 +27,7 @@ from gowork.events import Event
 from gowork.interfaces import ITask
 from gowork.postponing import next_postponed
 from gowork.routines import Once, Routines
-from gowork.states import TASK_TABLE, JobState, TaskGiven, TaskState, refused
+from gowork.states import TASK_TABLE, TaskGiven, TaskState, refused
 
 __all__ = ["Task"]
 
@@ -55,7 +56,7 @@ class Task:
     result: Any = None
     #: What made the task fail, or None.
     error: Any = None
-    _state = TaskState.PENDING
+    _state = states.PENDING
     _greenlet: Member | None = None
     _ended: Event | None = None
     _told = False  # by a checkpoint that it must stop
@@ -193,7 +194,7 @@ class Task:
             self._ended = Event()
             if self.job._home is not None:
                 self._ended._thread = self.job._home.thread
-            if self._state not in (TaskState.PENDING, TaskState.RUNNING):
+            if self._state not in (states.PENDING, states.LIVING):
                 self._ended._set()
         return self._ended.wait(timeout)
 
@@ -216,6 +217,13 @@ class Task:
         """In the hub: raise *error* for the first time, if no checkpoint has done so by now."""
         if not self._told and self._greenlet is not None:
             throw(self._greenlet, error)
+
+    def _miscarries(self, error: BaseException) -> bool:
+        """Fail because of *error*, for want of a greenlet; False if its job is ending anyway."""
+        if self.job._stopped(self) is not None:
+            return False
+        self.job._decide(self, self.job._outcome.cause_of(error))
+        return True
 
     def _live(self) -> None:
         """The life of the task in its greenlet; lets nothing escape."""
@@ -245,7 +253,7 @@ class Task:
     def _recur(self, run: Any) -> None:
         """Call *run* again and again, as its verdicts say."""
         job = self.job
-        running = JobState.RECURRENT_RUNNING if self.index else JobState.ONESHOT_RUNNING
+        running = states.RECURRENT if self.index else states.ONESHOT
         pause = FIRST_PAUSE
         if job._state is running and (self._rest is not None or self._ticked):  # left by init
             pause = self._obey(pause)

@@ -10,6 +10,7 @@ import weakref
 
 import gevent
 import pytest
+from gevent.event import AsyncResult
 from gevent.event import Event as GeventEvent
 from gevent.local import local
 from gevent.pool import Group
@@ -18,7 +19,7 @@ from greenlet import GreenletExit, getcurrent
 from makers import ended, park, passes, routines
 
 from gowork import Job, JobState, TaskState, current_task
-from gowork.crews import Member
+from gowork.crews import Crew, Member
 
 variable = contextvars.ContextVar("variable", default="nothing")
 
@@ -165,6 +166,35 @@ def test_a_kill_that_comes_after_the_task_hits_no_other_task():
     assert {task.state for task in others} == {TaskState.FINISHED}
 
 
+def test_a_task_for_which_there_is_no_greenlet_has_failed(monkeypatch):
+    error = MemoryError()
+
+    def fails(crew):
+        raise error
+
+    job = Job()
+    task = job.spawn(int)
+    monkeypatch.setattr(Crew, "_recruit", fails)
+    assert ended(job).interrupted_by == (task, error)
+    assert task.state is TaskState.FAILED
+
+
+def test_when_the_spare_one_is_killed_the_next_task_gets_another():
+    job = Job(forget=True)
+    job.add_task(routines(None, park))
+    job.run()
+    job.spawn(int)
+    passes()
+    (spare,) = [one for one in members() if one.gowork_task is None]
+    assert "spare" in repr(spare)
+    spare.kill()
+    assert spare.dead and spare not in job._crew
+    task = job.spawn(lambda: "done")
+    assert task.join(10) and task.result == "done"
+    job.finish()
+    job.join()
+
+
 def test_none_is_left_when_the_job_has_ended():
     job = Job()
     for _ in range(10):
@@ -275,6 +305,7 @@ def test_it_is_called_like_its_task_unless_somebody_calls_it_otherwise(parked):
         lambda member: member.join(),
         lambda member: gevent.joinall([member], raise_error=True),
         lambda member: gevent.wait([member]),
+        lambda member: member.get(),
     ],
 )
 def test_others_can_wait_for_it(parked, wait):
@@ -284,7 +315,25 @@ def test_others_can_wait_for_it(parked, wait):
     assert not waiter.ready() and not member.ready()
     job.finish()
     waiter.join()
-    assert waiter.successful() and member.ready() and member.dead
+    assert waiter.successful() and member.ready() and member.dead and member.successful()
+
+
+def test_its_end_can_be_waited_for_with_whatever_of_gevents_takes_links(parked):
+    job, member = parked
+    result, said = AsyncResult(), []
+    member.rawlink(result)
+    member.link(lambda one: said.append((one, getcurrent() is gevent.get_hub())))
+    job.finish()
+    job.join()
+    assert result.get(timeout=10) is None
+    passes()
+    assert said == [(member, False)]
+
+
+@pytest.mark.parametrize("how", [{"block": False}, {"timeout": 0.001}])
+def test_to_wait_for_it_in_vain_raises_a_timeout(parked, how):
+    with pytest.raises(gevent.Timeout):
+        parked[1].get(**how)
 
 
 def test_who_waits_in_vain_goes_on_when_the_time_is_over(parked):
