@@ -25,7 +25,7 @@ import gevent
 from gevent import Timeout
 from gevent.greenlet import SpawnedLink  # type: ignore[attr-defined]
 from gevent.pool import Group
-from greenlet import GreenletExit, getcurrent, gettrace, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from gowork import states
 
@@ -33,15 +33,31 @@ __all__ = ["Crew", "Member", "throw"]
 
 # Of every greenlet, whatever its class makes of them.
 switch, throw = greenlet.switch, greenlet.throw
-ATTRIBUTES = 2  # that a greenlet has to which nobody else has given any
+SPARE = object()  # what the hub is told by a greenlet whose task is over
+
+
+def _count_references() -> int:
+    """How many references to an object its crew has, and a method to which it is passed."""
+
+    def passed(one: object) -> int:
+        return getrefcount(one)
+
+    def entered() -> int:
+        one = object()
+        members.add(one)
+        return passed(one)
+
+    members: set[object] = set()
+    return entered()
+
+
+# Counted, for Python's versions differ in this. Who traces Python may hold some more, and let go of
+# them later: then no greenlet serves again.
+UNKNOWN = 0 if sys.gettrace() or sys.getprofile() else _count_references()
 
 
 class Crew(Group):
     """The greenlets of the tasks of one job, in *hub*."""
-
-    #: So many references there are to a greenlet that nobody else has come to know, while the
-    #: hub is in :meth:`enter`; 0 if that cannot be said.
-    UNKNOWN = 0
 
     greenlets: set[Any]
     _empty_event: Any
@@ -67,12 +83,25 @@ class Crew(Group):
             member.gowork_task = task
             member.gr_context = task._context
             self._newcomer, task._greenlet = task, member
-            member.switch()
+            if member.switch() is SPARE:
+                self._examine(member)
         except BaseException as error:  # there is no memory for it, say
             if not task._miscarries(error):
                 raise
         finally:
             self._newcomer = None
+
+    def _examine(self, member: Member) -> None:
+        """Keep *member*, whose task is over, or end it if anybody could mean it who meant that.
+
+        This is done in the hub, where no code of others comes between the look and the act.
+        """
+        references = getrefcount(member)
+        if references == UNKNOWN and not getweakrefcount(member) and len(member.__dict__) == 2:
+            member.gowork_task = member.gr_context = None
+            self._spare = member
+        else:
+            throw(member, GreenletExit)
 
     def _recruit(self) -> Member:
         member = Member(self)
@@ -81,34 +110,24 @@ class Crew(Group):
         return member
 
     def work(self) -> None:
-        """What each greenlet does; while it waits, it must not refer to itself."""
+        """What each greenlet does; while it waits here, it must not refer to itself."""
         try:
             while self._serve(getcurrent()):
-                switch(self.hub)
+                switch(self.hub, SPARE)
         finally:
             self._bury(getcurrent())
+
+    def _serve(self, member: Any) -> bool:
+        """Let the task of *member* live; whether it has done so without ever waiting."""
+        task = member.gowork_task
+        task._live()
+        task._greenlet = None
+        return self._newcomer is task and not self._is_dismissed
 
     def _bury(self, member: Any) -> None:
         """The last that *member* does."""
         self._discard(member)
         member.end()
-
-    def _serve(self, member: Any) -> bool:
-        """Let the task of *member* live; whether *member* is to wait for another one."""
-        task = member.gowork_task
-        task._live()
-        task._greenlet = None
-        if (
-            self._newcomer is not task
-            or self._is_dismissed
-            or getrefcount(member) != self.UNKNOWN
-            or getweakrefcount(member)
-            or len(member.__dict__) != ATTRIBUTES
-        ):
-            return False
-        member.gowork_task = member.gr_context = None
-        self._spare = member
-        return True
 
     def dismiss(self) -> None:
         """End the one without a task, now; every other will end with its own."""
@@ -124,10 +143,6 @@ class Crew(Group):
         if self._tree_locals is None:  # the spawner is the first of its tree
             self._tree_locals = {}
         return self._tree_locals
-
-    def has_spare(self) -> bool:
-        """Whether a greenlet waits for a task."""
-        return self._spare is not None
 
 
 class Member(greenlet):
@@ -230,29 +245,3 @@ class Member(greenlet):
     def spawn_tree_locals(self) -> dict[str, Any]:
         """The dictionary of all who descend from the same greenlet."""
         return self._crew.tree_locals()
-
-
-class _Nobody:
-    """A task that does nothing, and gets to know nobody."""
-
-    _state = states.PENDING
-    _context = _greenlet = None
-
-    def _live(self) -> None:
-        pass
-
-
-def _count_references() -> int:
-    """How many references there are to a member that is unknown; 0 if that cannot be said."""
-    if sys.gettrace() or sys.getprofile() or gettrace():
-        return 0  # they may hold some, and let go of them later
-    for Crew.UNKNOWN in range(1, 20):
-        crew = Crew(getcurrent())
-        crew.enter(_Nobody())
-        if crew.has_spare():
-            crew.dismiss()
-            return Crew.UNKNOWN
-    return 0
-
-
-Crew.UNKNOWN = _count_references()

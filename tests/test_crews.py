@@ -262,13 +262,25 @@ def test_an_error_that_is_kept_keeps_no_greenlet(caught):
     assert errors and members() == []
 
 
-@pytest.mark.parametrize("tracing", ["sys.settrace", "sys.setprofile", "greenlet.settrace"])
+@pytest.mark.parametrize("tracing", ["sys.settrace", "sys.setprofile"])
 def test_a_process_that_is_traced_makes_a_greenlet_for_each_task(tracing):
     program = (
-        f"import sys, greenlet; {tracing}(lambda *args: None)\n"
-        "from gowork.crews import Crew; print(Crew.UNKNOWN)"
+        f"import sys; {tracing}(lambda *args: None)\nfrom gowork import crews; print(crews.UNKNOWN)"
     )
     assert subprocess.check_output([sys.executable, "-c", program], timeout=30) == b"0\n"
+
+
+def test_one_that_is_known_is_told_apart_also_if_greenlets_were_traced_when_gowork_was_imported():
+    program = (
+        "import gevent; from gevent._tracer import GreenletTracer; tracer = GreenletTracer()\n"
+        "from gowork import Job; tracer.kill(); known, ids = [], []\n"
+        "def meet():\n"
+        "    known.append(gevent.getcurrent()); ids.append(id(known[0]))\n"
+        "with Job() as job:\n"
+        "    job.spawn(meet); job.spawn(lambda: ids.append(id(gevent.getcurrent())))\n"
+        "print(ids[0] == ids[1])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], timeout=30) == b"False\n"
 
 
 # What a greenlet of a task offers
