@@ -10,7 +10,7 @@
 VENV = .venv
 TOX_VENV = .venv-tox
 # A change of these takes effect when the extensions are built anew.
-COMPILED = gowork/parties.py gowork/exchanges.py gowork/selects.py $(wildcard gowork/*.pxd)
+COMPILED = gowork/_speedups/chunks.c gowork/parties.py gowork/exchanges.py gowork/selects.py $(wildcard gowork/*.pxd)
 BENCH_VENV = .venv-bench
 PYTHONS = 3.11 3.13
 INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -70,4 +70,4 @@ $(TOX_VENV)/.ready: tox.ini
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(TOX_VENV) $(BENCH_VENV) .tox build gowork.egg-info gowork/_*.so
+	rm -rf $(VENV) $(TOX_VENV) $(BENCH_VENV) .tox build gowork.egg-info gowork/_*.so gowork/_speedups/*.so

@@ -1,12 +1,14 @@
 """The extensions, which are optional; all other metadata is in setup.cfg.
 
 The modules that every hand-over of a value goes through are compiled, with the types that
-their ``.pxd`` files give them, if Cython, greenlet and a C compiler are there; else, or
-where ``PURE_PYTHON`` is set, gowork works as plain Python.
+their ``.pxd`` files give them, if Cython, greenlet and a C compiler are there; the cache of
+stack chunks is written in C. Without a compiler, or where ``PURE_PYTHON`` is set, gowork
+works as plain Python.
 """
 
 import os
 import sys
+import sysconfig
 
 from setuptools import Extension, setup
 
@@ -19,13 +21,29 @@ def extensions():
     """What to build; nothing where it cannot be."""
     if os.environ.get("PURE_PYTHON"):
         return []
+    found = [*written_in_c(), *compiled_by_cython()]
+    for extension in found:
+        extension.optional = True  # a compiler that fails is no reason to fail
+    return found
+
+
+def written_in_c():
+    """For interpreters whose arena allocator gives greenlets their stacks, under a GIL."""
+    if sys.implementation.name != "cpython" or os.name != "posix":
+        return []
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return []
+    return [Extension("gowork._speedups.chunks", ["gowork/_speedups/chunks.c"])]
+
+
+def compiled_by_cython():
     try:
         import greenlet
         from Cython.Build import cythonize
     except ImportError:
         return []
     headers = os.path.dirname(os.path.dirname(os.path.abspath(greenlet.__file__)))
-    found = cythonize(
+    return cythonize(
         [
             Extension(f"gowork._{name}", [f"gowork/{name}.py"], include_dirs=[headers])
             for name in COMPILED
@@ -46,9 +64,6 @@ def extensions():
             "auto_pickle": False,
         },
     )
-    for extension in found:
-        extension.optional = True  # a compiler that fails is no reason to fail
-    return found
 
 
 setup(ext_modules=extensions(), options={"build": {"build_base": BUILD}})

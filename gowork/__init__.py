@@ -1,5 +1,6 @@
 """Structured concurrency for gevent: jobs, their tasks, and the channels between them."""
 
+from gowork import stackchunks as stackchunks  # imported for what it does
 from gowork.channels import Case, Channel, select
 from gowork.endings import Unstopped
 from gowork.errors import (

@@ -15,7 +15,7 @@ from deadlines import deadline
 from gevent import monkey
 from hypothesis import settings
 
-from gowork import Channel
+from gowork import Channel, stackchunks
 from gowork.testing import plugin
 from gowork.testing.leaks import left_since, sweep, watch
 
@@ -24,6 +24,8 @@ pytest_plugins = ["pytester"]
 # In a patched process that has used the threadpool gevent's own fork hangs in the child:
 # test_patched_forks.py forks from a fresh one instead.
 collect_ignore = ["test_forks.py"] if monkey.is_module_patched("threading") else []
+if stackchunks.chunks is None:
+    collect_ignore.append("test_stackchunks.py")  # of an extension that is not there
 
 # The examples are not installed. At the end of the path: an installed gowork goes first.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -46,7 +48,7 @@ KINDS = {
     "patched": lambda: monkey.is_module_patched("socket") and monkey.is_module_patched("threading"),
     "libuv": lambda: type(gevent.get_hub().loop).__module__ == "gevent.libuv.loop",
     "pure": lambda: not (hasattr(gevent.Greenlet, "__pyx_vtable__") or _is_compiled()),
-    "compiled": lambda: _is_compiled(),
+    "compiled": lambda: _is_compiled() and stackchunks.statistics().installed,
     "oldest": lambda: gevent.__version__ == "24.10.1",
 }
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTENSIONS = {
-    f"gowork._{name}": f"gowork/{name}.py" for name in ("parties", "exchanges", "selects")
-}
+BY_CYTHON = {f"gowork._{name}": f"gowork/{name}.py" for name in ("parties", "exchanges", "selects")}
+IN_C = {"gowork._speedups.chunks": "gowork/_speedups/chunks.c"}
+EXTENSIONS = IN_C | BY_CYTHON
 # Stand-ins for the tools, which need not be there: they tell what they would have built.
 SETUPTOOLS = """
 import json
@@ -58,6 +58,16 @@ for name, wait in waits.items():
     gevent.sleep(0)
     print(name, *[one() for one in alive])
 """
+# In the directory of a gowork without extensions.
+WITHOUT_EXTENSIONS = """
+from gowork import Channel, Job, stackchunks
+channel = Channel()
+with Job() as job:
+    job.spawn(channel.send, 5)
+    got = job.spawn(channel.recv)
+stackchunks.uninstall(), stackchunks.trim()
+print(got.result, stackchunks.install(), stackchunks.statistics().reason.partition(":")[0])
+"""
 NO_CYTHON = "raise ModuleNotFoundError('there is none')"
 
 
@@ -83,13 +93,19 @@ def write(directory: Path, texts: Mapping[str, str]) -> None:
         path.write_text(text)
 
 
-def planned(tmp_path: Path, cython: str = "", **variables: str) -> dict[str, tuple[str, bool]]:
+def planned(
+    tmp_path: Path, cython: str = "", elsewhere: str = "", **variables: str
+) -> dict[str, tuple[str, bool]]:
     """The source of each extension that ``setup.py`` asks for, and whether it is optional."""
     shutil.copy(ROOT / "setup.py", tmp_path)
     tools = tmp_path / "tools"
     write(
         tools,
-        {"setuptools.py": SETUPTOOLS, "Cython/__init__.py": cython, "Cython/Build.py": CYTHON},
+        {
+            "setuptools.py": SETUPTOOLS + elsewhere,
+            "Cython/__init__.py": cython,
+            "Cython/Build.py": CYTHON,
+        },
     )
     told = json.loads(run_python(["setup.py"], tmp_path, PYTHONPATH=str(tools), **variables))
     return {name: (source, optional) for name, [source], optional in told}
@@ -103,11 +119,23 @@ def test_nothing_is_compiled_where_pure_python_is_wanted(tmp_path):
     assert planned(tmp_path, PURE_PYTHON="1") == {}
 
 
-def test_nothing_is_compiled_without_cython(tmp_path):
-    assert planned(tmp_path, cython=NO_CYTHON) == {}
+def test_without_cython_what_is_written_in_c_is_compiled(tmp_path):
+    assert planned(tmp_path, cython=NO_CYTHON) == {name: (IN_C[name], True) for name in IN_C}
 
 
-@pytest.mark.parametrize(("name", "source"), EXTENSIONS.items())
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "import sys; sys.implementation.name = 'pypy'",
+        "import os; os.name = 'nt'",
+        "import sysconfig; sysconfig.get_config_var = {'Py_GIL_DISABLED': 1}.get",
+    ],
+)
+def test_the_cache_of_stack_chunks_is_for_cpython_with_a_gil_on_posix(tmp_path, elsewhere):
+    assert planned(tmp_path, elsewhere=elsewhere).keys() == BY_CYTHON.keys()
+
+
+@pytest.mark.parametrize(("name", "source"), BY_CYTHON.items())
 def test_each_extension_has_its_source_and_its_types(name, source):
     types = name.replace(".", "/") + ".pxd"
     assert (ROOT / source).is_file() and (ROOT / types).is_file()
@@ -115,7 +143,7 @@ def test_each_extension_has_its_source_and_its_types(name, source):
 
 def test_the_sources_that_are_given_away_include_the_types_and_nothing_that_is_built():
     lines = (ROOT / "MANIFEST.in").read_text().splitlines()
-    assert "recursive-include gowork *.pxd" in lines
+    assert "recursive-include gowork *.c *.pxd *.pyi" in lines
     excluded = next(line for line in lines if line.startswith("global-exclude"))
     assert "*.so" in excluded.split()
     assert "global-exclude" in lines[-1]  # or what comes after it would include them again
@@ -144,9 +172,15 @@ def without_compiler(tmp_path_factory):
 
 
 def test_without_a_compiler_the_build_is_plain_python(without_compiler):
-    built = {path.name for path in (without_compiler / "lib" / "gowork").iterdir()}
-    assert {"channels.py", "parties.py", "py.typed", "testing"} <= built
+    lib = without_compiler / "lib"
+    built = {str(path.relative_to(lib)) for path in lib.rglob("*")}
+    assert {"gowork/channels.py", "gowork/py.typed", "gowork/_speedups/__init__.py"} <= built
     assert not [name for name in built if name.endswith((".so", ".c", ".pxd"))]
+
+
+def test_without_a_compiler_everything_works(without_compiler):
+    told = run_python(["-c", WITHOUT_EXTENSIONS], without_compiler / "lib")
+    assert told == "5 False its extension could not be imported\n"
 
 
 def test_a_source_distribution_can_be_built_from(without_compiler):
@@ -154,4 +188,5 @@ def test_a_source_distribution_can_be_built_from(without_compiler):
     files = listed.read_text().splitlines()
     types = [f"gowork/{path.name}" for path in (ROOT / "gowork").glob("*.pxd")]
     assert {"setup.py", "pyproject.toml", *EXTENSIONS.values(), *types} <= {*files}
-    assert not [name for name in files if name.endswith((".so", ".c", ".pyc"))]
+    assert [name for name in files if name.endswith(".c")] == [*IN_C.values()]
+    assert not [name for name in files if name.endswith((".so", ".pyc"))]
