@@ -25,7 +25,7 @@ pytest_plugins = ["pytester"]
 # test_patched_forks.py forks from a fresh one instead.
 collect_ignore = ["test_forks.py"] if monkey.is_module_patched("threading") else []
 if stackchunks.chunks is None:
-    collect_ignore.append("test_stackchunks.py")  # of an extension that is not there
+    collect_ignore += ["test_stackchunks.py", "test_stackchunks_apart.py"]  # it is not there
 
 # The examples are not installed. At the end of the path: an installed gowork goes first.
 sys.path.append(str(Path(__file__).resolve().parent.parent))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 
 import pytest
-from arenas import ArenaAllocator
 from gevent.monkey import get_original
-from greenlet import getcurrent, greenlet
+from greenlet import greenlet
+from stacks import ArenaAllocator, counted, end, parked
 
 from gowork import stackchunks
 from gowork.stackchunks import CHUNK, Statistics, install, statistics, trim, uninstall
@@ -38,29 +38,6 @@ def on_a_stack_of_its_own(test):
         return greenlet(test).switch(*args, **kwargs)
 
     return run
-
-
-def parked(number):
-    """Greenlets that have been started; each ends when it is switched to."""
-    here = getcurrent()
-    greenlets = [greenlet(lambda: here.switch()) for _ in range(number)]
-    end(greenlets)
-    return greenlets
-
-
-def end(greenlets):
-    for one in greenlets:
-        one.switch()
-
-
-def counted(fn, *args):
-    """By how much hits, misses and held chunks change in a call."""
-    before = statistics()
-    fn(*args)
-    after = statistics()
-    return tuple(
-        getattr(after, name) - getattr(before, name) for name in ("hits", "misses", "held_chunks")
-    )
 
 
 @on_a_stack_of_its_own
