@@ -4,6 +4,7 @@
 #   make test   run the tests in all environments of tox.ini, or in those of
 #               ENVS=py311,lint, with pytest's options in ARGS="-k finalizer"
 #   make docs   make the documents as HTML
+#   make wheel  build a wheel into dist/; where it is installed no compiler is needed
 #   make bench  measure gowork beside its peers, with options in ARGS="unbuffered --rounds 3",
 #               with each of PYTHONS="3.11 3.13" that is here
 
@@ -17,7 +18,7 @@ INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 ENVS =
 ARGS =
 
-.PHONY: help demo test docs bench clean
+.PHONY: help demo test docs wheel bench clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -35,6 +36,18 @@ test: $(TOX_VENV)/.ready
 docs: $(TOX_VENV)/.ready
 	@$(TOX_VENV)/bin/tox run --quiet -e docs
 	@echo "the documents are in .tox/docs/tmp/html/index.html"
+
+# The extensions are optional, but not in a wheel: it is for machines that cannot build them.
+wheel: $(TOX_VENV)/.ready
+	@rm -rf build
+	@$(TOX_VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	    --wheel-dir build/wheel .
+	@for extension in _parties _exchanges _selects _speedups/chunks; do \
+	    $(TOX_VENV)/bin/python -m zipfile --list build/wheel/*.whl \
+	        | grep "^gowork/$$extension\..*\.so " >/dev/null \
+	        || { echo "$$extension was not built: is there a C compiler?" >&2; exit 1; }; \
+	done
+	@mkdir -p dist && mv build/wheel/*.whl dist && rm -rf build && ls dist/*.whl
 
 # Those found come first on the path, where stubs of a version manager may be in their way.
 bench:

@@ -61,6 +61,11 @@ class ArenaAllocator(ctypes.Structure):
     def free(self, address: int | None, size: int) -> None:
         self.free_(self.ctx, address, size)
 
+    @staticmethod
+    def fill(address: int, size: int) -> None:
+        """Write all over a block."""
+        ctypes.memset(address, 0xA5, size)
+
 
 def of_libc() -> ArenaAllocator:
     """An arena allocator of somebody else's: ``calloc(1, size)``, and a ``free`` that does nothing.

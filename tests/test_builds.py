@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -157,14 +159,18 @@ def test_a_killed_waiter_keeps_nothing_alive_where_nothing_was_compiled():
 # The real tools, which the extra "test" installs; all above holds with stand-ins.
 
 
-@pytest.fixture(scope="module")
-def without_compiler(tmp_path_factory):
-    """A copy of the sources in which a build without a compiler has been made."""
-    tree = tmp_path_factory.mktemp("sources")
+def copy_sources(tree: Path) -> Path:
     for name in ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.rst", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     unwanted = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(ROOT / "gowork", tree / "gowork", ignore=unwanted)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def without_compiler(tmp_path_factory):
+    """A copy of the sources in which a build without a compiler has been made."""
+    tree = copy_sources(tmp_path_factory.mktemp("sources"))
     write(tree, {"gowork/_left_by_a_former_build.so": ""})
     build = ["setup.py", "--quiet", "build", "--build-lib", "lib", "egg_info"]
     run_python(build, tree, CC="false")
@@ -190,3 +196,23 @@ def test_a_source_distribution_can_be_built_from(without_compiler):
     assert {"setup.py", "pyproject.toml", *EXTENSIONS.values(), *types} <= {*files}
     assert [name for name in files if name.endswith(".c")] == [*IN_C.values()]
     assert not [name for name in files if name.endswith((".so", ".pyc"))]
+
+
+def test_a_wheel_brings_the_cache_of_stack_chunks_to_where_there_is_no_compiler(tmp_path):
+    tree = copy_sources(tmp_path)
+    write(tree, {"tools/Cython/__init__.py": NO_CYTHON})  # this one takes a second to build
+    run_python(["setup.py", "--quiet", "bdist_wheel"], tree, PYTHONPATH=str(tree / "tools"))
+    [wheel] = (tree / "dist").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tree / "installed")
+    assert not [*(tree / "installed").rglob("*.c")]
+    program = "from gowork import stackchunks; print(stackchunks.statistics().installed)"
+    assert run_python(["-c", program], tree / "installed") == "True\n"
+
+
+def test_make_wheel_insists_on_every_extension():
+    [names] = re.findall(
+        r"^\t@for extension in (.+);", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    wanted = {"gowork." + name.replace("/", ".") for name in names.split()}
+    assert wanted == EXTENSIONS.keys()
