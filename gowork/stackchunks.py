@@ -9,8 +9,6 @@ It does so once this module is imported, which ``import gowork`` does, unless th
 says ``GOWORK_STACK_CACHE=0``. The functions may be called where there is no extension, too.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from operator import index

@@ -109,6 +109,7 @@ theirs = of_libc()
 theirs.put_in_place()
 assert not install()
 assert "another arena allocator" in statistics().reason
+assert statistics().held_chunks == statistics().limit == 0
 uninstall()
 assert theirs.is_in_place()
 end(parked(20))

@@ -60,11 +60,11 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct chunk *top;
 static size_t held;
 static size_t limit; /* 0 if nothing is to be kept */
-static size_t idle;  /* the fewest that were held since the clock last struck a second */
+static size_t idle;  /* the fewest that were held in this second */
 static time_t second;
-static unsigned long long hits;
+static size_t hits;
 
-static atomic_ullong misses;
+static atomic_size_t misses;
 
 
 /* The list; the mutex is held. */
@@ -93,7 +93,8 @@ pop(void)
     return chunk;
 }
 
-/* Take out *number* chunks, linked. */
+/* Take out *number* chunks, linked. They are those that were freed last: to find the others one
+   would have to go through the list. */
 static struct chunk *
 take(size_t number)
 {
@@ -106,8 +107,9 @@ take(size_t number)
     return taken;
 }
 
-/* Take out some of those that were not needed for a second: after a burst it is half of them in
-   twenty seconds, and never so many that who pays for it, at the end of a greenlet, notices. */
+/* Take out some as one second ends, if not all were needed in it. After a burst that is half of
+   them in twenty seconds, and at once, thus at the end of some greenlet, no more than takes half
+   a millisecond where the limit is the usual one. */
 static struct chunk *
 take_idle(void)
 {
@@ -296,9 +298,10 @@ static PyObject *
 counts(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     pthread_mutex_lock(&mutex);
-    unsigned long long hit = hits, holding = held, bound = limit;
+    size_t numbers[] = {hits, atomic_load(&misses), held, limit};
     pthread_mutex_unlock(&mutex);
-    return Py_BuildValue("KKKK", hit, atomic_load(&misses), holding, bound);
+    return Py_BuildValue("nnnn", (Py_ssize_t)numbers[0], (Py_ssize_t)numbers[1],
+                         (Py_ssize_t)numbers[2], (Py_ssize_t)numbers[3]);
 }
 
 static PyMethodDef methods[] = {
