@@ -1,7 +1,7 @@
-"""What the cache of stack chunks saves a plain gevent program: python -m benchmarks.stacks.
+"""What the cache of stack chunks saves a plain gevent program, by ``python -m benchmarks.stacks``.
 
-In one process the cache is switched off and on in turns. What is off in a turn is divided into
-what is on in the same turn, and the median of all turns is told.
+In one process the cache is switched off and on in turns. The ratio is that of the time with it to
+the time without it in the same turn; of all figures it is the median that is shown.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ def microseconds(work: Work) -> float:
     return (clock() - start) / (work.size * work.times) * 1e6
 
 
-def main() -> None:
+def main(turns: int = TURNS) -> None:
     if not stackchunks.install():
         sys.exit(stackchunks.statistics().reason)
     print(f"Python {sys.version.split()[0]}, gevent {gevent.__version__}; microseconds")
     print(f"{'':34} {'off':>6} {'on':>6} {'ratio':>6}")
     for work in WORKS:
         offs, ons = [], []
-        for _ in range(TURNS):
+        for _ in range(turns):
             stackchunks.uninstall()
             offs.append(microseconds(work))
             stackchunks.install()

@@ -64,7 +64,8 @@ def install(limit: int = LIMIT) -> bool:
     :raises ValueError: if *limit* is less than a :data:`CHUNK`, or more than the system can count.
     """
     global _reason
-    if not CHUNK <= index(limit) <= sys.maxsize:
+    limit = index(limit)
+    if not CHUNK <= limit <= sys.maxsize:
         raise ValueError(f"a limit is from {CHUNK} (one chunk) to {sys.maxsize} bytes, not {limit}")
     if chunks is None:
         return False
@@ -102,7 +103,8 @@ def trim(keep: int = 0) -> None:
 
     :raises ValueError: if *keep* is negative, or more than the system can count.
     """
-    if not 0 <= index(keep) <= sys.maxsize:
+    keep = index(keep)
+    if not 0 <= keep <= sys.maxsize:
         raise ValueError(f"what to keep is from 0 to {sys.maxsize} bytes, not {keep}")
     if chunks is not None:
         chunks.trim(keep // CHUNK)

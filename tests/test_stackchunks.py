@@ -9,6 +9,7 @@ from gevent.monkey import get_original
 from greenlet import greenlet
 from stacks import ArenaAllocator, counted, end, parked
 
+from benchmarks import stacks
 from gowork import stackchunks
 from gowork.stackchunks import CHUNK, Statistics, install, statistics, trim, uninstall
 
@@ -212,6 +213,13 @@ def test_threads_without_the_gil_do_not_get_in_each_others_way():
 
 
 # Time
+
+
+def test_its_benchmark_compares_each_work_with_it_and_without(capsys):
+    stacks.main(turns=1)
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line[:34].strip() for line in lines] == [work.name for work in stacks.WORKS]
+    assert float(lines[0].split()[-1]) < 0.5  # it is a tenth
 
 
 def test_what_nobody_needs_for_a_second_is_given_back_by_and_by():

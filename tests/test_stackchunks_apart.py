@@ -245,7 +245,10 @@ for thread in threads:
 
 
 def test_it_bears_threads_forks_and_switches_all_at_once():
-    run("import stack_stress\nstack_stress.main(1, 1)" + IT_WORKS, "-Wignore::DeprecationWarning")
+    run(
+        "import stack_stress\nstack_stress.main(1, 1, crossing=0)" + IT_WORKS,
+        "-Wignore::DeprecationWarning",
+    )
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
