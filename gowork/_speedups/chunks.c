@@ -33,6 +33,8 @@
 
 #define CHUNK_SIZE 16384 /* DATA_STACK_CHUNK_SIZE; stackchunks.py finds out whether it still is */
 
+#define AT_ONCE 128 /* idle chunks are given back at most: that takes about half a millisecond */
+
 /* Under AddressSanitizer any use of a chunk that is kept is an error. */
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -107,9 +109,9 @@ take(size_t number)
     return taken;
 }
 
-/* Take out some as one second ends, if not all were needed in it. After a burst that is half of
-   them in twenty seconds, and at once, thus at the end of some greenlet, no more than takes half
-   a millisecond where the limit is the usual one. */
+/* Take out a few of those that were not needed for a second, once a second at most: after a burst
+   it is half of them in some twenty seconds, and never so many that the greenlet at whose end it
+   happens is kept up for long. */
 static struct chunk *
 take_idle(void)
 {
@@ -117,7 +119,8 @@ take_idle(void)
     if (clock_gettime(CLOCK, &now) != 0 || now.tv_sec == second) {
         return NULL;
     }
-    struct chunk *taken = take((idle + 31) / 32);
+    size_t number = (idle + 31) / 32;
+    struct chunk *taken = take(number < AT_ONCE ? number : AT_ONCE);
     second = now.tv_sec;
     idle = held;
     return taken;
@@ -309,7 +312,7 @@ static PyMethodDef methods[] = {
     {"uninstall", uninstall, METH_NOARGS, uninstall_doc},
     {"trim", trim, METH_O, trim_doc},
     {"counts", counts, METH_NOARGS, counts_doc},
-    {NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 /* All interpreters share the arena allocator, and not all of them the GIL. */
