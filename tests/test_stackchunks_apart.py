@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gevents_own_cached
 import pytest
 
 START = """\
@@ -289,6 +290,16 @@ for isolated in (False, True):
 
 def test_other_interpreters_cannot_switch_it_and_do_it_no_harm():
     assert run(SUBINTERPRETERS + IT_WORKS) == "refused refused "
+
+
+@pytest.mark.parametrize(
+    "module",
+    gevents_own_cached.available(["test__real_greenlet", "test__refcount", "test__threading"]),
+)
+def test_gevents_own_tests_pass_with_it(module):
+    outcome = gevents_own_cached.run(module, cached=True)
+    assert outcome.status == 0
+    assert outcome.used > 0
 
 
 def test_a_process_ends_quietly_with_greenlets_and_threads_that_have_not_ended():
