@@ -9,7 +9,7 @@ from gevent.monkey import get_original
 from greenlet import greenlet
 from stacks import ArenaAllocator, counted, end, parked
 
-from benchmarks import stacks
+import benchmarks.stacks
 from gowork import stackchunks
 from gowork.stackchunks import CHUNK, Statistics, install, statistics, trim, uninstall
 
@@ -216,9 +216,9 @@ def test_threads_without_the_gil_do_not_get_in_each_others_way():
 
 
 def test_its_benchmark_compares_each_work_with_it_and_without(capsys):
-    stacks.main(turns=1)
+    benchmarks.stacks.main(turns=1)
     lines = capsys.readouterr().out.splitlines()[2:]
-    assert [line[:34].strip() for line in lines] == [work.name for work in stacks.WORKS]
+    assert [line[:34].strip() for line in lines] == [work.name for work in benchmarks.stacks.WORKS]
     assert float(lines[0].split()[-1]) < 0.5  # it is a tenth
 
 
