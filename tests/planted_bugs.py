@@ -6,7 +6,7 @@ from contextvars import copy_context
 
 import gevent
 
-from gowork import channels, jobs, lifecycles, logs, windups
+from gowork import channels, jobs, lifecycles, logs, states, windups
 from gowork.clocks import Alarm
 from gowork.endings import stop_all
 from gowork.errors import Cancelled
@@ -176,7 +176,7 @@ def idleness_is_seen_late(monkeypatch):
 @caught_by("i23_nothing_begins_after_the_decision")
 def the_decision_is_not_looked_at(monkeypatch):
     def begun(job, task):
-        task._state = lifecycles.TaskState.RUNNING
+        task._state = states.LIVING
         job._living[task._greenlet] = task
 
     monkeypatch.setattr(Lifecycle, "_begun", begun)
