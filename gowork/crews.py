@@ -96,8 +96,12 @@ class Crew(Group):
 
         This is done in the hub, where no code of others comes between the look and the act.
         """
-        references = getrefcount(member)
-        if references == UNKNOWN and not getweakrefcount(member) and len(member.__dict__) == 2:
+        if (
+            getrefcount(member) == UNKNOWN
+            and not getweakrefcount(member)
+            and len(member.__dict__) == 2
+            and member.parent is self.hub
+        ):
             member.gowork_task = member.gr_context = None
             self._spare = member
         else:

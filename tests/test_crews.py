@@ -12,7 +12,6 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 from gevent.event import Event as GeventEvent
-from gevent.local import local
 from gevent.pool import Group
 from gevent.util import format_run_info
 from greenlet import GreenletExit, getcurrent
@@ -63,65 +62,6 @@ def test_it_begins_each_task_with_the_tasks_own_context_and_name():
         contextvars.copy_context().run(lambda value=value: (variable.set(value), job.spawn(look)))
     ended(job)
     assert seen == [("a", "job/look", 1), ("b", "job/look", 2), ("c", "job/look", 3)]
-
-
-kept = []
-
-ACQUAINTANCES = {
-    "a reference": lambda: kept.append(getcurrent()),
-    "a bound method": lambda: kept.append(getcurrent().switch),
-    "a weak reference": lambda: kept.append(weakref.ref(getcurrent())),
-    "a timer": lambda: kept.append(gevent.Timeout.start_new(3600)),
-    "a link": lambda: getcurrent().rawlink(lambda one: None),
-    "an attribute": lambda: setattr(getcurrent(), "mine", 1),
-    "its name": lambda: kept.append(getcurrent().name),
-    "a child": lambda: kept.append(gevent.spawn(gevent.sleep, 3600)),
-    "a local of gevent": lambda: setattr(storage, "value", 1),
-    "a cycle": lambda: (lambda cycle: cycle.extend([getcurrent(), cycle]))([]),
-    "a call to come": lambda: gevent.get_hub().loop.run_callback(getcurrent().throw),
-    "an error that holds it": lambda: fail(),
-}
-storage = local()
-
-
-def fail():
-    me = getcurrent()
-    try:
-        raise KeyError(me)
-    except KeyError as error:
-        kept.append(error)
-
-
-@pytest.fixture
-def forgotten():
-    yield
-    for one in kept:
-        if isinstance(one, gevent.Timeout):
-            one.close()
-        elif isinstance(one, gevent.Greenlet):
-            one.kill()
-    kept.clear()
-    gc.collect()
-
-
-@pytest.mark.parametrize("what", ACQUAINTANCES)
-def test_one_that_anybody_has_come_to_know_ends_with_its_task(what, forgotten):
-    greenlets = []
-
-    def meet():
-        greenlets.append(getcurrent())
-        greenlets.pop()
-        ACQUAINTANCES[what]()
-
-    def come_next():
-        later.append([one for one in members() if one is not getcurrent()])
-
-    later = []
-    job = Job()
-    job.spawn(meet)
-    job.spawn(come_next)
-    ended(job)
-    assert later == [[]], f"{what} did not tell it apart"
 
 
 def test_one_that_has_waited_ends_with_its_task():
