@@ -241,10 +241,11 @@ class Task:
                     self._unwatch()  # the other tasks' inits are no idleness of this one
                     gate.wait()
                     self._watch()
-            if type(self._run) is Once:
-                self.result = self._run()
-            elif self._run is not None and not self._finished:
-                self._recur(self._run)
+            if self._run is not None and not self._finished:
+                if type(self._run) is Once:
+                    self.result = self._run()
+                else:
+                    self._recur(self._run)
         except BaseException as error:
             job._task_raised(self, error)
         else:

@@ -134,6 +134,15 @@ def test_spawn_calls_a_plain_function_once_and_keeps_what_it_returns():
     assert calls == [task]
 
 
+def test_a_spawned_function_is_not_called_if_somebody_says_done_before_its_turn():
+    called = []
+    job = Job()
+    task = job.spawn(called.append, 1)
+    task.done()
+    ended(job)
+    assert called == [] and task.state is TaskState.FINISHED and task.result is None
+
+
 def test_spawn_refuses_what_cannot_be_called():
     job = Job()
     with pytest.raises(TypeError):
