@@ -15,12 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from makers import ended, passes, routines
 
-from gowork import Job, JobState, current_task
+from gowork import Job, JobState, crews, current_task
 from gowork.crews import Member
 
 variable = contextvars.ContextVar("variable", default=None)
 storage = local()
 kept = []
+
+
+@pytest.fixture(autouse=True)
+def not_traced(monkeypatch):
+    """As if no tracer, of a debugger or of coverage, had been there at import."""
+    monkeypatch.setattr(crews, "UNKNOWN", crews._count_references())
 
 
 @pytest.fixture

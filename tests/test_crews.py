@@ -17,10 +17,16 @@ from gevent.util import format_run_info
 from greenlet import GreenletExit, getcurrent
 from makers import ended, park, passes, routines
 
-from gowork import Job, JobState, TaskState, current_task
+from gowork import Job, JobState, TaskState, crews, current_task
 from gowork.crews import Crew, Member
 
 variable = contextvars.ContextVar("variable", default="nothing")
+
+
+@pytest.fixture(autouse=True)
+def not_traced(monkeypatch):
+    """As if no tracer, of a debugger or of coverage, had been there at import."""
+    monkeypatch.setattr(crews, "UNKNOWN", crews._count_references())
 
 
 def members():
