@@ -96,7 +96,7 @@ GUARDS = (
         "tick",
         lambda: on_gowork.tick(10_000, 0),
         lambda: plain.calls(10_000, 0),
-        usually(3.5, 3.5, 3.6),
+        usually(3.3, 3.3, 3.5),
     ),
     Guard(
         "cancel",

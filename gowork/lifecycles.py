@@ -83,7 +83,6 @@ class Lifecycle:
         self._notices: Channel[Task] | None = None
         self._channels: WeakValueDictionary[int, Any] | None = None
         self._joining = 0
-
         self._home: Home | None = None  # where it runs, or its shutdown handler would
         self._alarm: Alarm | None = None
         self._crew: Any = None  # the greenlets of its tasks
@@ -222,7 +221,8 @@ class Lifecycle:
             self._record(task, self._outcome.cause_of(error))
         elif task._state is states.LIVING:
             task._move(states.STOP)
-        self._over(task)
+        if task._greenlet in self._living:  # else it was given up while the wrapper blocked
+            self._over(task)
 
     def _over(self, task: Task) -> None:
         """*task*, which had begun, has ended; only its greenlet's last steps are left."""

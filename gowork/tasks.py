@@ -35,9 +35,6 @@ __all__ = ["Task"]
 BACK_OFF = -1.0
 PARK = math.inf
 
-# So many short runs may follow each other before a task looks at the clock again.
-BLIND = 4
-
 
 @implementer(ITask)
 class Task:
@@ -258,8 +255,7 @@ class Task:
         pause = FIRST_PAUSE
         if job._state is running and (self._rest is not None or self._ticked):  # left by init
             pause = self._obey(pause)
-        gave_way = looked = time.monotonic()
-        blind = 0  # ticks before the next look at the clock
+        due = _end_of_turn()
         while True:  # a condition here would keep CPython 3.11 from specialising the loop
             if self._finished:
                 return
@@ -270,22 +266,16 @@ class Task:
                 self._ticked = False
                 self._rest = None
                 pause = FIRST_PAUSE
-                if blind:
-                    blind -= 1
-                    continue
-                now, interval = time.monotonic(), sys.getswitchinterval()
-                blind = BLIND if now - looked < interval / 10 else 0
-                looked = now
-                if now - gave_way >= interval:
+                if time.monotonic() >= due:
                     give_way()
-                    gave_way = looked = time.monotonic()
+                    due = _end_of_turn()
             elif not self._finished:
                 if job._state is not running:
                     raise job._stopped(self)
                 if self._rest is None:
                     self._complain(run)
                 pause = self._obey(pause)
-                gave_way = looked = time.monotonic()
+                due = _end_of_turn()
 
     def _obey(self, pause: float) -> float:
         """Rest as the verdict says, *pause* seconds if it names none; the next pause."""
@@ -344,3 +334,8 @@ class Task:
             return due
         self.job._idled_out(self)
         return None
+
+
+def _end_of_turn() -> float:
+    """When a task that now begins to tick has to give way."""
+    return time.monotonic() + sys.getswitchinterval()

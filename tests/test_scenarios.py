@@ -93,6 +93,26 @@ ONCE_BROKEN = {
         ),
         {"schedule": "lifo", "seed": 569},
     ),
+    "a task that was given up while the wrapper of its error blocked was told twice": (
+        Scenario(
+            tasks=(Plan(),),
+            oneshot=Plan(runs=((("send", 2), ("nest", 2), ("done", 0)),), finalize=()),
+            extras=(
+                Plan(
+                    runs=((("idle for", 1),), (("swallow", 99), ("ping", 1), ("done", 0))),
+                    idle_timeout=1,
+                ),
+                Plan(kind="spawned", runs=((("select", 0),),)),
+            ),
+            outside=((3, "finish", 0),),
+            waiters=(Waiter(),),
+            wrapper="blocks",
+            grace=0,
+            forget=True,
+            capacity=1,
+        ),
+        {"schedule": "random", "seed": 107233},
+    ),
 }
 
 
