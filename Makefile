@@ -60,7 +60,7 @@ bench:
 	        $(MAKE) --silent $(BENCH_VENV)/$$version/.ready && \
 	            $(BENCH_VENV)/$$version/bin/python -m benchmarks $(ARGS) || status=1; \
 	    else \
-	        echo "Python $$version is not here: nothing is measured with it."; \
+	        echo "Python $$version is not here, or too old for gowork: nothing is measured with it."; \
 	    fi; \
 	done; \
 	if [ -z "$$measured" ]; then echo 'PYTHONS="3.12" would measure with 3.12.'; status=1; fi; \

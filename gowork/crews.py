@@ -1,8 +1,8 @@
 """Crews: the greenlets of a job's tasks, which serve again when nobody can tell.
 
-To begin and to end a greenlet costs several times what all else about a small task does:
-CPython gets memory for its frames from the system, and gives it back. So a greenlet whose
-task is over serves the next task of its job, as goroutines do. But a greenlet of gevent
+A greenlet of its own would make a small task two to four times as dear: CPython gets memory
+for its frames from the system, and gives it back. So a greenlet whose task is over serves
+the next task of its job, as in Go. But a greenlet of gevent
 can be known: a timer, a lock or a program may hold it, and mean the task that was. One
 that anybody has come to know, by a reference, a weak one, a link or an attribute, ends
 with its task. So does one that has waited for anything: who wakes it knows it. Only who
@@ -28,11 +28,10 @@ from gevent.pool import Group
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from gowork import states
+from gowork.greenlets import switch, throw
 
-__all__ = ["Crew", "Member", "throw"]
+__all__ = ["Crew", "Member"]
 
-# Of every greenlet, whatever its class makes of them.
-switch, throw = greenlet.switch, greenlet.throw
 SPARE = object()  # what the hub is told by a greenlet whose task is over
 
 
@@ -78,34 +77,36 @@ class Crew(Group):
         if task._state is not states.PENDING:  # its job has ended, and it is skipped
             return
         try:
-            # A spare one that somebody has killed is dead, and false.
-            member, self._spare = self._spare or self._recruit(), None
+            member, self._spare = self._spare, None
+            if member is None:
+                member = self._recruit()
+            elif getrefcount(member) != UNKNOWN - 1 or len(member.__dict__) != 2:
+                throw(member, GreenletExit)  # somebody has found it meanwhile
+                member = self._recruit()
             member.gowork_task = task
             member.gr_context = task._context
             self._newcomer, task._greenlet = task, member
-            if member.switch() is SPARE:
-                self._examine(member)
+            # Looked at in the hub, where no code of others comes between the look and the act.
+            if member.switch() is SPARE and self._is_unknown(member):
+                member.gowork_task = member.gr_context = None
+                self._spare = member
         except BaseException as error:  # there is no memory for it, say
-            if not task._miscarries(error):
+            if not task._fail_unborn(error):
                 raise
         finally:
             self._newcomer = None
 
-    def _examine(self, member: Member) -> None:
-        """Keep *member*, whose task is over, or end it if anybody could mean it who meant that.
-
-        This is done in the hub, where no code of others comes between the look and the act.
-        """
+    def _is_unknown(self, member: Member) -> bool:
+        """Whether nobody could mean *member* who has met it; else it is ended."""
         if (
             getrefcount(member) == UNKNOWN
             and not getweakrefcount(member)
             and len(member.__dict__) == 2
             and member.parent is self.hub
         ):
-            member.gowork_task = member.gr_context = None
-            self._spare = member
-        else:
-            throw(member, GreenletExit)
+            return True
+        throw(member, GreenletExit)
+        return False
 
     def _recruit(self) -> Member:
         member = Member(self)
@@ -181,7 +182,9 @@ class Member(greenlet):
         """Whether it is dead."""
         return self.dead
 
-    successful = ready
+    def successful(self) -> bool:
+        """The same: a task tells of its failure, not its greenlet."""
+        return self.dead
 
     def get(self, block: bool = True, timeout: float | None = None) -> None:
         """Wait until it is dead.

@@ -9,7 +9,16 @@ from gevent import getcurrent
 
 from gowork.threads import get_ident
 
-__all__ = ["get_ident", "getcurrent", "import_greenlet", "is_child", "switch_to", "task_of"]
+__all__ = [
+    "get_ident",
+    "getcurrent",
+    "import_greenlet",
+    "is_child",
+    "switch",
+    "switch_to",
+    "task_of",
+    "throw",
+]
 
 
 def import_greenlet() -> None:
@@ -24,6 +33,10 @@ def is_child(greenlet: Any, hub: Any) -> bool:
 def switch_to(greenlet: Any) -> Any:
     """What the running greenlet is switched back with; calls no hook of gevent's."""
     return greenlets.greenlet.switch(greenlet)
+
+
+#: What greenlet itself does, whatever the class of a greenlet makes of it.
+switch, throw = greenlets.greenlet.switch, greenlets.greenlet.throw
 
 
 def task_of(greenlet: Any) -> Any:

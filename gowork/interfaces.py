@@ -56,7 +56,7 @@ class IEvent(Interface):
 
 
 class ITask(Interface):
-    """One greenlet of a job."""
+    """What a job does in one greenlet."""
 
     job = Attribute("The job that owns the task.")
     index = Attribute("Its place in the job: 0 is the oneshot, the others count from 1.")

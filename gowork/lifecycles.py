@@ -35,7 +35,7 @@ from gowork.forks import under_way
 from gowork.gates import Gate
 from gowork.homes import Home
 from gowork.outcomes import Outcome
-from gowork.states import JOB_TABLE, JobGiven, JobState, TaskGiven, refused
+from gowork.states import JobGiven, JobState, TaskGiven, step
 from gowork.tasks import Task
 from gowork.windups import finalize, wind_up
 
@@ -88,7 +88,7 @@ class Lifecycle:
         self._crew: Any = None  # the greenlets of its tasks
 
     def _move(self, given: JobGiven) -> None:
-        self._state = JOB_TABLE[self._state][given] or refused(self._state, given)
+        self._state = step(self._state, given)
 
     # Start
 

@@ -3,7 +3,7 @@
 CPython has the Python frames of a greenlet in a chunk of 16 KiB, which it maps when the
 greenlet starts and unmaps when it ends: that is most of what a short greenlet costs. An
 extension puts itself between CPython and its allocator and keeps these chunks, as many as a
-limit allows, and none for long that nobody needs.
+limit allows; those that nobody needs it gives back by and by, as other greenlets end.
 
 It does so once this module is imported, which ``import gowork`` does, unless the environment
 says ``GOWORK_STACK_CACHE=0``. The functions may be called where there is no extension, too.
@@ -27,7 +27,7 @@ else:
         from gowork._speedups import chunks
     except ImportError as error:
         chunks = None
-        _reason = f"its extension could not be imported: {error}"
+        _reason = f"its extension is not there, perhaps for want of a C compiler: {error}"
 
 __all__ = ["CHUNK", "LIMIT", "Statistics", "install", "statistics", "trim", "uninstall"]
 
@@ -40,6 +40,7 @@ LIMIT = 64 * 1024 * 1024
 class Statistics(NamedTuple):
     """What the cache of this process has done for all its threads, and what it holds."""
 
+    #: Whether it serves new greenlets, as far as :func:`install` could see.
     installed: bool
     #: Why it is not installed; empty if it is.
     reason: str
@@ -116,7 +117,7 @@ def statistics() -> Statistics:
     return Statistics(not _reason, _reason, hits, misses, held, held * CHUNK, limit * CHUNK)
 
 
-if os.environ.get("GOWORK_STACK_CACHE") == "0":
-    _reason = _reason if chunks is None else "GOWORK_STACK_CACHE is 0"
+if os.environ.get("GOWORK_STACK_CACHE", "").lower() in ("0", "off", "no", "false"):
+    _reason = _reason if chunks is None else "GOWORK_STACK_CACHE keeps it off"
 else:
     install()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from gowork.errors import StateError
 
@@ -34,7 +34,6 @@ __all__ = [
     "JobState",
     "TaskGiven",
     "TaskState",
-    "refused",
     "step",
 ]
 
@@ -144,7 +143,7 @@ SKIPPED    -        -         -       -          -
 )
 
 
-_TABLES: dict[Any, Mapping[Any, Any]] = {**JOB_TABLE, **TASK_TABLE}
+_FOLLOWING: dict[Any, Mapping[Any, Any]] = {**JOB_TABLE, **TASK_TABLE}
 
 
 def step(state: S, given: enum.Enum) -> S:
@@ -152,13 +151,7 @@ def step(state: S, given: enum.Enum) -> S:
 
     :raises StateError: if the table refuses it.
     """
-    following: S | None = _TABLES[state].get(given)
-    return following or refused(state, given)
-
-
-def refused(state: enum.Enum, given: enum.Enum) -> NoReturn:
-    """What is left to do where the table has None.
-
-    :raises StateError: always.
-    """
-    raise StateError(state, given)
+    following: S | None = _FOLLOWING[state].get(given)
+    if following is None:
+        raise StateError(state, given)
+    return following

@@ -1,4 +1,4 @@
-"""A task: one greenlet, its routines, and the verdicts that say what it does next.
+"""A task: its routines, and the verdicts that say what its greenlet does next.
 
 A verdict is a flag that any greenlet may raise at any time. The task's own greenlet
 reads the flags when ``run`` has returned, acts on the strongest, and lowers them;
@@ -21,13 +21,14 @@ from zope.interface import implementer
 
 from gowork import states
 from gowork.clocks import FIRST_PAUSE, LONGEST_PAUSE, as_seconds, give_way, idle_clock
-from gowork.crews import Member, throw
+from gowork.crews import Member
 from gowork.errors import AssertionFailed, Cancelled, StateError, VerdictMissing
 from gowork.events import Event
+from gowork.greenlets import throw
 from gowork.interfaces import ITask
 from gowork.postponing import next_postponed
 from gowork.routines import Once, Routines
-from gowork.states import TASK_TABLE, TaskGiven, TaskState, refused
+from gowork.states import TaskGiven, TaskState, step
 
 __all__ = ["Task"]
 
@@ -38,7 +39,7 @@ PARK = math.inf
 
 @implementer(ITask)
 class Task:
-    """One greenlet of a job; ``add_task`` and its kin make it, its routines get it.
+    """What a job does in one greenlet; ``add_task`` and its kin make it, its routines get it.
 
     ::
 
@@ -198,7 +199,7 @@ class Task:
     # What follows is for the job.
 
     def _move(self, given: TaskGiven) -> None:
-        self._state = TASK_TABLE[self._state][given] or refused(self._state, given)
+        self._state = step(self._state, given)
 
     def _checkpoint(self) -> None:
         """:raises Cancelled: if the running greenlet is this task's own and must stop."""
@@ -215,8 +216,11 @@ class Task:
         if not self._told and self._greenlet is not None:
             throw(self._greenlet, error)
 
-    def _miscarries(self, error: BaseException) -> bool:
-        """Fail because of *error*, for want of a greenlet; False if its job is ending anyway."""
+    def _fail_unborn(self, error: BaseException) -> bool:
+        """Fail because of *error*, which hit the hub when the task was to begin.
+
+        False if its job is ending anyway, and has no use for it.
+        """
         if self.job._stopped(self) is not None:
             return False
         self.job._decide(self, self.job._outcome.cause_of(error))
@@ -240,13 +244,23 @@ class Task:
                     self._watch()
             if self._run is not None and not self._finished:
                 if type(self._run) is Once:
-                    self.result = self._run()
+                    self._run_once(self._run)
                 else:
                     self._recur(self._run)
         except BaseException as error:
             job._task_raised(self, error)
         else:
             job._task_returned(self)
+
+    def _run_once(self, run: Any) -> None:
+        """Make the one call of a spawned function, when verdicts from outside let it."""
+        if self._rest is not None:
+            self._obey(FIRST_PAUSE)
+            reason = self.job._stopped(self)
+            if reason is not None:
+                raise reason
+        if not self._finished:
+            self.result = run()
 
     def _recur(self, run: Any) -> None:
         """Call *run* again and again, as its verdicts say."""

@@ -92,13 +92,15 @@ def test_a_timeout_that_a_task_has_left_behind_hits_no_other_task():
     def careless():
         left.append(gevent.Timeout.start_new(0.001))
 
+    def wait_for_the_timer():
+        while left[0].pending:
+            gevent.sleep(0.001)
+
     job = Job()
     job.spawn(careless)
     for _ in range(3):
-        job.spawn(gevent.sleep, 0.01)
-    with left[0] if left else gevent.Timeout(30):
-        assert ended(job).state is JobState.DONE
-    left[0].close()
+        job.spawn(wait_for_the_timer)
+    assert ended(job).state is JobState.DONE
 
 
 def test_a_kill_that_comes_after_the_task_hits_no_other_task():
@@ -125,6 +127,21 @@ def test_a_task_for_which_there_is_no_greenlet_has_failed(monkeypatch):
     assert task.state is TaskState.FAILED
 
 
+def test_an_error_in_the_hub_when_a_task_was_to_begin_is_the_hubs_if_the_job_is_ending(monkeypatch):
+    error, told = MemoryError(), []
+
+    def fails(crew):
+        job.finish()
+        raise error
+
+    monkeypatch.setattr(Crew, "_recruit", fails)
+    monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda *args: told.append(args[2]))
+    job = Job()
+    job.spawn(int)
+    assert ended(job).state is JobState.DONE
+    assert told == [error]
+
+
 def test_when_the_spare_one_is_killed_the_next_task_gets_another():
     job = Job(forget=True)
     job.add_task(routines(None, park))
@@ -137,6 +154,20 @@ def test_when_the_spare_one_is_killed_the_next_task_gets_another():
     assert spare.dead and spare not in job._crew
     task = job.spawn(lambda: "done")
     assert task.join(10) and task.result == "done"
+    job.finish()
+    job.join()
+
+
+@pytest.mark.parametrize("meet", [repr, lambda spare: spare.kill(block=False)], ids=["see", "kill"])
+def test_who_finds_the_spare_one_does_nothing_to_the_next_task(meet):
+    job = Job(name="job", forget=True)
+    job.add_task(routines(None, park))
+    job.run()
+    job.spawn(int)
+    passes()
+    task = job.spawn(lambda: getcurrent().name)
+    meet(*[one for one in members() if one.gowork_task is None])
+    assert task.join(10) and task.result == "job/<lambda>"
     job.finish()
     job.join()
 
@@ -205,7 +236,9 @@ def test_an_error_that_is_kept_keeps_no_greenlet(caught):
     passes()
     release.set()
     job.join()
-    assert errors and members() == []
+    gc.collect()
+    left = [one for one in gc.get_objects() if isinstance(one, Member)]
+    assert errors and all(one.dead and one.parent is gevent.get_hub() for one in left)
 
 
 @pytest.mark.parametrize("tracing", ["sys.settrace", "sys.setprofile"])

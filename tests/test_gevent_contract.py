@@ -17,9 +17,11 @@ from gevent import Greenlet, Timeout, monkey, socket
 from gevent._hub_local import get_hub_if_exists
 from gevent.event import AsyncResult, Event
 from gevent.exceptions import BlockingSwitchOutError, ConcurrentObjectUseError, LoopExit
+from gevent.greenlet import SpawnedLink
 from gevent.hub import Waiter
 from gevent.pool import Group
 from greenlet import GreenletExit, getcurrent
+from greenlet import greenlet as greenlet_class
 
 start_new_thread = monkey.get_original("_thread", "start_new_thread")
 allocate_lock = monkey.get_original("_thread", "allocate_lock")
@@ -748,3 +750,43 @@ def test_a_sockets_timeout_is_no_timeout_of_gevents(pair):
     with pytest.raises(TimeoutError) as caught:
         pair[0].recv(1)
     assert not isinstance(caught.value, Timeout)
+
+
+# What the greenlets of tasks offer in gevent's place
+
+
+class Raw(greenlet_class):
+    """With attributes of its own."""
+
+
+def test_a_group_has_a_set_an_event_that_it_is_empty_and_a_way_out():
+    group, greenlet = Group(), Greenlet()
+    group.greenlets.add(greenlet)
+    group._empty_event.clear()
+    assert len(group) == 1 and not group.join(timeout=0)
+    group._discard(greenlet)
+    assert len(group) == 0 and group.join(timeout=0)
+
+
+def test_a_spawned_link_calls_in_a_greenlet_of_its_own(said):
+    link = SpawnedLink(lambda source: said.append((source, getcurrent())))
+    gevent.get_hub().loop.run_callback(link, "source")
+    gevent.sleep(0)
+    ((source, where),) = said
+    assert source == "source" and where.dead
+
+
+def test_a_hub_numbers_greenlets_of_any_kind():
+    raw = greenlet_class(lambda: None, gevent.get_hub())
+    idents = gevent.get_hub().ident_registry
+    assert idents.get_ident(raw) == idents.get_ident(raw) != idents.get_ident(getcurrent())
+
+
+def test_whoever_is_spawned_shares_the_locals_of_the_spawner_whatever_kind_that_is(said):
+    def spawn():
+        getcurrent().spawn_tree_locals = {"user": "me"}
+        said.append(Greenlet().spawn_tree_locals)
+
+    gevent.get_hub().loop.run_callback(Raw(spawn, gevent.get_hub()).switch)
+    gevent.sleep(0)
+    assert said == [{"user": "me"}]

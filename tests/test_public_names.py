@@ -143,6 +143,32 @@ def test_a_spawned_function_is_not_called_if_somebody_says_done_before_its_turn(
     assert called == [] and task.state is TaskState.FINISHED and task.result is None
 
 
+@pytest.mark.parametrize("rest", [Task.park, lambda task: task.idle(60)], ids=["park", "idle"])
+def test_a_spawned_function_waits_where_a_verdict_before_its_turn_says_so(rest):
+    called = []
+    job = Job()
+    task = job.spawn(called.append, 1)
+    rest(task)
+    job.run()
+    passes(8)
+    assert called == []
+    task.tick()
+    job.join()
+    assert called == [1]
+
+
+def test_a_spawned_function_that_is_to_wait_is_not_called_when_the_job_stops():
+    called = []
+    job = Job()
+    task = job.spawn(called.append, 1)
+    task.park()
+    job.run()
+    passes()
+    job.finish()
+    job.join()
+    assert called == [] and task.state is TaskState.CANCELLED
+
+
 def test_spawn_refuses_what_cannot_be_called():
     job = Job()
     with pytest.raises(TypeError):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable
 
 from benchmarks.apart.checks import all_ran
 from benchmarks.timing import clock, per_item
@@ -29,24 +28,22 @@ def group_on_uvloop(tasks: int, groups: int) -> float:
 @per_item
 def waits(tasks: int, groups: int) -> float:
     """Tasks that give way to the others once."""
-    return _run(asyncio.new_event_loop, tasks, groups, partial(asyncio.sleep, 0))
-
-
-async def _nothing() -> None:
-    pass
+    return _run(asyncio.new_event_loop, tasks, groups, wait=True)
 
 
 def _run(
-    make: Callable[[], asyncio.AbstractEventLoop],
-    tasks: int,
-    groups: int,
-    wait: Callable[[], Awaitable[None]] = _nothing,
+    make: Callable[[], asyncio.AbstractEventLoop], tasks: int, groups: int, wait: bool = False
 ) -> float:
     ran: list[None] = []
 
-    async def function() -> None:
-        await wait()
+    async def at_once() -> None:
         ran.append(None)
+
+    async def behind_others() -> None:
+        await asyncio.sleep(0)
+        ran.append(None)
+
+    function = behind_others if wait else at_once
 
     async def main() -> float:
         start = clock()

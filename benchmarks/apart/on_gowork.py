@@ -28,13 +28,17 @@ IDLE_TASKS = 10_000
 FAR = 60.0  # seconds of the timeouts that do not fire
 
 
-def _spawned(wait: Callable[[], object], tasks: int, jobs: int) -> float:
+def _spawned(wait: bool, tasks: int, jobs: int) -> float:
     ran: list[None] = []
 
-    def function() -> None:
-        wait()
+    def at_once() -> None:
         ran.append(None)
 
+    def behind_others() -> None:
+        gevent.sleep(0)
+        ran.append(None)
+
+    function = behind_others if wait else at_once
     start = clock()
     for _ in range(jobs):
         job = Job()
@@ -48,8 +52,8 @@ def _spawned(wait: Callable[[], object], tasks: int, jobs: int) -> float:
 
 
 #: Jobs of plain functions, and of such as give way to the others once.
-spawn = per_item(partial(_spawned, bool))
-waits = per_item(partial(_spawned, partial(gevent.sleep, 0)))
+spawn = per_item(partial(_spawned, False))
+waits = per_item(partial(_spawned, True))
 
 
 @per_item

@@ -15,7 +15,7 @@
      the process ends. alloc_chunk and free_chunk use static memory, the mutex and the allocator
      below, and no Python. CPython never unloads an extension.
    - They never wait: who finds the mutex taken goes to the allocator below, as if there were no
-     layer. Nothing is called while it is held.
+     layer. No Python and no allocator is called while it is held.
    - The allocator below is looked up once. Who puts another one on top of this layer will call
      this layer; were it to look again, it might find that one, and they would call each other.
 */
@@ -35,7 +35,7 @@
 
 #define AT_ONCE 128 /* idle chunks are given back at most: that takes about half a millisecond */
 
-/* Under AddressSanitizer any use of a chunk that is kept is an error. */
+/* Under AddressSanitizer any use of a chunk that is kept is an error, but for that of its link. */
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #define HIDE(chunk) ASAN_POISON_MEMORY_REGION((chunk) + 1, CHUNK_SIZE - sizeof *(chunk))
