@@ -146,7 +146,7 @@ assert theirs.is_in_place()
 def test_one_below_it_is_used_and_put_back():
     put_in = "theirs = of_libc()\ntheirs.put_in_place()\nassert install()\n"
     put_back = "uninstall()\nassert theirs.is_in_place()\nend(parked(20))\nassert install()\n"
-    run(put_in + IT_WORKS + put_back + IT_WORKS, GOWORK_STACK_CACHE=value)
+    run(put_in + IT_WORKS + put_back + IT_WORKS, GOWORK_STACK_CACHE="0")
 
 
 # Memory
