@@ -30,6 +30,7 @@ BENCHMARKS = (
     *jobs.RACES,
     *jobs.GAUGES,
 )
+QUICK = "A quick run, to see whether everything works: the figures say nothing.\n"
 BY_NAME = {benchmark.name: benchmark for benchmark in (*BENCHMARKS, chains.MILLION)}
 
 
@@ -45,7 +46,7 @@ def main() -> int:
         parser.error(f"argument --write: {error}")
     rounds, scale = (1, 0.01) if options.quick else (options.rounds, 1)
     rows = list(_rows(options.benchmarks, rounds, scale))
-    text = f"{table(rows)}\n\n{context(rounds)}"
+    text = f"{table(rows)}\n\n{QUICK if options.quick else ''}{context(rounds)}"
     print(text)
     failed = any(row.error for row in rows)
     if place and failed:

@@ -14,9 +14,14 @@ from gowork import ChannelClosed, Job, PingPong, Task
 from gowork.net.managers import ConnManager
 
 
+def complain(error: Any) -> None:
+    """Tell of what has ended a connection: nobody else waits for its job."""
+    print(f"a connection was cut: {error!r}", file=sys.stderr)
+
+
 def connection_job(manager: ConnManager) -> Job:
     """Wait for a client, then hand on its data from the reader to the shouter to the writer."""
-    job = Job(name="connection")
+    job = Job(name="connection").with_shutdown(complain)
     heard: PingPong[bytes] = job.pingpong()
     shouted: PingPong[bytes] = job.pingpong()
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from examples.echo_server import connection_job
+from gowork.net.managers import ConnManager
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -54,3 +57,16 @@ def test_the_echo_server_answers_all_clients_of_its_self_test_and_stops(clients:
     said = output_of("examples.echo_server", "--self-test", str(clients))
     assert said.startswith("listening on 127.0.0.1:")
     assert said.endswith(f"{clients} clients got what they wanted\n")
+
+
+def test_the_echo_server_tells_of_a_connection_that_fails(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manager = ConnManager(("127.0.0.1", 0))
+    manager.listen()
+    job = connection_job(manager)
+    job.run()
+    job.cancel(ValueError("no more"))
+    job.join()
+    manager.close()
+    assert capsys.readouterr().err == "a connection was cut: ValueError('no more')\n"
