@@ -193,7 +193,7 @@ def test_a_timeout_of_the_callers_own_goes_through(monkeypatch, own):
 
 def test_a_numeric_address_needs_no_resolver(manager, monkeypatch):
     monkeypatch.setattr(managers.socket, "getaddrinfo", None)
-    with ConnManager(manager.address).connect()._socket:
+    with ConnManager(manager.address).connect()._socket.raw:
         manager.accept().close()
 
 
@@ -326,8 +326,8 @@ def test_streams_are_prompt_and_kept_alive(manager):
     connector = ConnManager(manager.address)
     streams = [connector.connect(), manager.accept()]
     for stream in streams:
-        assert stream._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert stream._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert stream._socket.raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert stream._socket.raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         stream.close()
 
 

@@ -106,7 +106,7 @@ def test_who_leaves_before_its_reply_takes_its_upstream_connection_along(ends):
 def test_what_a_slow_reader_has_not_taken_yet_still_arrives_when_the_relay_is_done(ends):
     left, right, client, server = ends
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    left._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+    left._socket.raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
     job = running(left, right)
     server.sendall(bytes(200_000))
     for peer in (client, server):

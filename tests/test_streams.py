@@ -217,6 +217,18 @@ def test_closing_a_broken_stream_is_no_end_for_the_peer_but_an_error(stream, pee
         read_all(peer)
 
 
+def test_a_stream_closed_while_a_write_is_half_way_is_no_end_for_the_peer(stream, peer):
+    def write():
+        with pytest.raises(StreamClosed):
+            stream.write_raw(bytes(MUCH))
+
+    writer = begun(write)
+    stream.close()
+    writer.get()
+    with pytest.raises(ConnectionResetError):
+        read_all(peer)
+
+
 def test_a_broken_stream_can_still_be_read(stream, peer):
     begun(stream.write_raw, bytes(MUCH)).kill()
     peer.sendall(b"too large")
@@ -233,11 +245,11 @@ def test_a_writer_killed_before_its_turn_breaks_nothing(stream, peer):
 
 
 def test_a_writer_killed_before_its_first_byte_breaks_nothing(stream):
-    stream._socket.settimeout(0)
+    stream._socket.raw.settimeout(0)
     with pytest.raises(BlockingIOError):
         while True:
-            stream._socket.send(bytes(65536))
-    stream._socket.settimeout(None)
+            stream._socket.raw.send(bytes(65536))
+    stream._socket.raw.settimeout(None)
     writer = begun(stream.write_raw, b"more")
     assert not writer.ready()
     writer.kill()
@@ -336,7 +348,7 @@ def test_an_open_stream_is_connected_with_and_without_data_to_read(stream, peer)
 
 def test_a_stream_whose_peer_has_closed_is_not_connected_though_nobody_has_read(stream, peer):
     peer.close()
-    socket.wait_read(stream._socket.fileno())
+    socket.wait_read(stream._socket.raw.fileno())
     assert not stream.is_connected
     assert stream.state is StreamState.OPEN
 

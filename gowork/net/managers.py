@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import errno
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -18,26 +19,25 @@ from typing import Any
 import gevent
 from gevent import socket
 from gevent.lock import Semaphore
-from gevent.monkey import get_original
 
 from gowork.clocks import as_seconds
 from gowork.errors import StateError
+from gowork.net.addresses import bind, dial, identity, shown, validated
 from gowork.net.frames import MAX_FRAME
+from gowork.net.sockets import PlainSocket, is_of_the_system
 from gowork.net.streams import (
     READ_BUFFER,
     Stream,
     StreamState,
-    is_of_the_system,
     read_task,
     write_task,
 )
+from gowork.net.tls import HANDSHAKE_TIMEOUT, TLSSocket
 from gowork.routines import Routines
 from gowork.scopes import checkpoint
 
 __all__ = ["ConnManager", "Direction"]
 
-#: Clients that the system keeps waiting to be accepted, at most.
-BACKLOG = 1024
 #: Seconds without an accept after one that failed.
 PAUSE = 0.1
 
@@ -52,7 +52,6 @@ _PASSING = frozenset(
 )
 
 _log = logging.getLogger("gowork.net")
-_getaddrinfo_original = get_original("socket", "getaddrinfo")
 
 
 class Direction(enum.Enum):
@@ -72,35 +71,47 @@ class ConnManager:
         job.add_oneshot_task(manager.connect_task)
         job.add_task(manager.read_task(inbox))
 
-    :param address: ``(host, port)``; port 0 lets the system choose when it is listened on.
+    :param address: ``(host, port)``, where port 0 lets the system choose when it is listened
+        on, or the path of a Unix socket.
     :param inbound_limit: how many accepted streams may live at a time: None for any number;
         a client beyond it is closed at once and counted as rejected.
-    :param connect_timeout: seconds for finding the address and connecting.
+    :param connect_timeout: seconds for finding the address, connecting, and TLS's handshake.
+    :param ssl: a :class:`ssl.SSLContext` for TLS, of a client or of a server.
+    :param server_hostname: whom a TLS client expects to meet; the host, if nobody else.
+    :param handshake_timeout: seconds for the handshake with an accepted client, which its
+        stream does when it is first read or written to.
     :param codec: for the streams, as are *max_frame* and *read_buffer*.
-    :raises ValueError: if a number is out of its range.
+    :raises TypeError: if the address is none.
+    :raises ValueError: if a number is out of its range, or the path empty.
     """
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: tuple[str, int] | str | os.PathLike[str],
         *,
         inbound_limit: int | None = None,
         connect_timeout: float = 5.0,
+        ssl: Any = None,
+        server_hostname: str | None = None,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
         codec: Any = None,
         max_frame: int = MAX_FRAME,
         read_buffer: int = READ_BUFFER,
     ) -> None:
         for name, number, least in (
-            ("the port", address[1], 0),
             ("inbound_limit", 0 if inbound_limit is None else inbound_limit, 0),
             ("max_frame", max_frame, 0),
             ("read_buffer", read_buffer, 1),
         ):
             if number < least:
                 raise ValueError(f"{name} must be at least {least}: {number!r}")
-        self._address = address
+        self._address = validated(address)
+        self._file: tuple[int, int] | None = None  # of the Unix socket that is listened on
         self._inbound_limit = inbound_limit
         self._connect_timeout = as_seconds("connect_timeout", connect_timeout)
+        self._ssl = ssl
+        self._server_hostname = server_hostname
+        self._handshake_timeout = as_seconds("handshake_timeout", handshake_timeout)
         self._options: dict[str, Any] = {
             "codec": codec,
             "max_frame": max_frame,
@@ -119,15 +130,14 @@ class ConnManager:
         self.errors = 0
 
     def __repr__(self) -> str:
-        host, port = self.address
-        return f"<ConnManager {host}:{port}, {len(self._living())} streams>"
+        return f"<ConnManager {shown(self.address)}, {len(self._living())} streams>"
 
     # What can be read
 
     @property
-    def address(self) -> tuple[str, int]:
-        """``(host, port)``, with the port that the system has chosen once it is listened on."""
-        if self._listener is None:
+    def address(self) -> Any:
+        """The path, or host and port; the port is the system's choice once it is listened on."""
+        if self._listener is None or isinstance(self._address, str):
             return self._address
         host, port = self._listener.getsockname()[:2]
         return host, port
@@ -170,7 +180,7 @@ class ConnManager:
         checkpoint()
         try:
             with gevent.Timeout(self._connect_timeout) as timer:
-                sock = self._dial()
+                connection = self._dial()
         except gevent.Timeout as expired:
             if expired is not timer:
                 raise
@@ -182,22 +192,16 @@ class ConnManager:
                 raise
             self.errors += 1
             raise self._explained("connect to", error) from error
-        return self._adopt(sock, Direction.OUTBOUND)
+        return self._adopt(connection, Direction.OUTBOUND)
 
-    def _dial(self) -> Any:
-        failure: BaseException | None = None
-        for family, kind, protocol, _, address in _resolve(self._address):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.connect(address)
-                return sock
-            except BaseException as error:
-                sock.close()
-                if not is_of_the_system(error):
-                    raise
-                failure = error
-        assert failure is not None  # there is at least one address, or an error
-        raise failure
+    def _dial(self) -> PlainSocket:
+        connection = self._secured(dial(self._address), server_side=False)
+        try:
+            connection.handshake()
+        except BaseException:
+            connection.reset()
+            raise
+        return connection
 
     def listen(self) -> None:
         """Bind the address, unless that has been done, and let clients queue up there.
@@ -209,18 +213,11 @@ class ConnManager:
         if self._listener is not None:
             return
         try:
-            family, kind, protocol, _, address = _resolve(self._address, socket.AI_PASSIVE)[0]
-            listener = socket.socket(family, kind, protocol)
-            try:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(address)
-                listener.listen(BACKLOG)
-            except BaseException:
-                listener.close()
-                raise
+            self._listener = bind(self._address)
         except OSError as error:
             raise self._explained("listen on", error) from error
-        self._listener = listener
+        if isinstance(self._address, str):
+            self._file = identity(self._address)
 
     def accept(self) -> Stream:
         """A new stream from the next client that the limit admits; blocks until it comes.
@@ -236,7 +233,7 @@ class ConnManager:
                 sock = self._next_client()
                 living = len(self._streams[Direction.INBOUND])
                 if self._inbound_limit is None or living < self._inbound_limit:
-                    return self._adopt(sock, Direction.INBOUND)
+                    return self._adopt(self._secured(sock, server_side=True), Direction.INBOUND)
                 sock.close()
                 self.rejected += 1
                 gevent.sleep(0)  # a flood of clients must not keep everybody else waiting
@@ -253,17 +250,22 @@ class ConnManager:
                     raise
                 self.errors += 1
                 if not troubled:
-                    _log.warning("cannot accept on %s:%s: %s", *self.address, error)
+                    _log.warning("cannot accept on %s: %s", shown(self.address), error)
                 troubled = True
             gevent.sleep(PAUSE)
 
     def close(self) -> None:
-        """Stop listening; streams live on. Never blocks; closing twice is no mistake."""
+        """Stop listening; streams live on. Never blocks; closing twice is no mistake.
+
+        The file of a Unix socket is removed, unless another has taken its place.
+        """
         self._closed = True
         if self._listener is not None:
             self._address = self.address
             self._listener.close()
             self._listener = None
+            if isinstance(self._address, str) and identity(self._address) == self._file:
+                os.unlink(self._address)
 
     def _require_open(self, given: str) -> None:
         """:raises StateError: if the manager has been closed."""
@@ -295,13 +297,32 @@ class ConnManager:
 
     # Keeping the books
 
-    def _adopt(self, sock: Any, direction: Direction) -> Stream:
+    def _secured(self, sock: Any, *, server_side: bool) -> PlainSocket:
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._ssl is None:
+                return PlainSocket(sock)
+            hostname = self._server_hostname
+            if hostname is None and not isinstance(self._address, str):
+                hostname = self._address[0]
+            return TLSSocket(
+                sock,
+                self._ssl,
+                server_side=server_side,
+                server_hostname=None if server_side else hostname,
+                timeout=self._handshake_timeout,
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    def _adopt(self, connection: PlainSocket, direction: Direction) -> Stream:
+        try:
+            connection.raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if connection.raw.family != socket.AF_UNIX:
+                connection.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:  # the peer is gone already, as the first read will tell
             pass
-        stream = Stream(sock, on_close=partial(self._forget, direction), **self._options)
+        stream = Stream(connection, on_close=partial(self._forget, direction), **self._options)
         self._streams[direction].add(stream)
         return stream
 
@@ -314,19 +335,8 @@ class ConnManager:
 
     def _explained(self, what: str, error: OSError) -> OSError:
         """*error* as one of its own kind whose text says what it was that failed."""
-        host, port = self._address
-        return type(error)(error.errno, f"cannot {what} {host}:{port}: {error.strerror or error}")
-
-
-def _resolve(address: tuple[str, int], flags: int = 0) -> list[tuple[Any, ...]]:
-    """What :func:`socket.getaddrinfo` says; numeric addresses need none of gevent's threads."""
-    host, port = address
-    hints = (0, socket.SOCK_STREAM, 0)
-    try:
-        found = _getaddrinfo_original(host or None, port, *hints, flags | socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        found = socket.getaddrinfo(host, port, *hints, flags)
-    return list(found)
+        text = f"cannot {what} {shown(self._address)}: {error.strerror or error}"
+        return type(error)(error.errno, text)
 
 
 def _leaving_in(job: Any, make: Callable[[], Stream]) -> Routines:

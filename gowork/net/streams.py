@@ -3,68 +3,31 @@
 A stream ends twice, once in each direction, and neither end is an error: the peer's is
 ``b""`` or None from a read, its own is :meth:`Stream.shutdown_write`. What must never
 happen is that something cut short looks like an end. So a write that was interrupted
-half-way breaks the stream: nothing follows on it, no end either, and closing it then
-resets the connection, which the peer sees as an error.
-
-Every read waits first and receives then. Data is seldom there already, so that this
-saves the failing call before the wait, and a reader with a fast peer gives way to others.
+half-way breaks the stream: nothing follows on it, no end either, and closing it then,
+or while a write is half-way, resets the connection, which the peer sees as an error.
 """
 
 from __future__ import annotations
 
-import enum
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gevent import socket
 from gevent.lock import Semaphore
 from zope.interface import implementer
 
 from gowork.errors import ChannelClosed, StateError
 from gowork.interfaces import IStream
+from gowork.net.buffers import READ_BUFFER, scratch
 from gowork.net.frames import MAX_FRAME, BytesCodec, FrameReceiver, encode_frame
+from gowork.net.sockets import PlainSocket, is_of_the_system
+from gowork.net.states import READ_END, WRITE_END, StreamState
 from gowork.scopes import checkpoint
 
 if TYPE_CHECKING:
     from gowork.pingpong import PingPong
 
 __all__ = ["READ_BUFFER", "Stream", "StreamClosed", "StreamState", "read_task", "write_task"]
-
-#: How much one read takes at most unless somebody says otherwise, in bytes.
-READ_BUFFER = 64 * 1024
-
-# How many buffers one sendmsg takes: IOV_MAX on every system that has a say in it.
-_MOST_BUFFERS = 1024
-
-# SO_LINGER on, for no time at all: closing sends a reset.
-_RESET = struct.pack("ii", 1, 0)
-
-
-class StreamState(enum.Enum):
-    """What a stream can still do; CLOSED is the end."""
-
-    OPEN = "open"
-    READ_ENDED = "the peer sends no more"
-    WRITE_ENDED = "nothing more is sent"
-    ENDED = "ended both ways"
-    BROKEN = "broken"
-    CLOSED = "closed"
-
-
-# What follows when the peer has ended, and when this side has; what is missing is refused.
-_READ_END = {
-    StreamState.OPEN: StreamState.READ_ENDED,
-    StreamState.READ_ENDED: StreamState.READ_ENDED,
-    StreamState.WRITE_ENDED: StreamState.ENDED,
-    StreamState.ENDED: StreamState.ENDED,
-    StreamState.BROKEN: StreamState.BROKEN,
-}
-_WRITE_END = {
-    StreamState.OPEN: StreamState.WRITE_ENDED,
-    StreamState.READ_ENDED: StreamState.ENDED,
-}
 
 
 class StreamClosed(StateError):
@@ -81,7 +44,7 @@ class Stream:
         stream.write_frame(b"ping")
         answer = stream.recv_frame()
 
-    :param sock: one of :mod:`gevent.socket`.
+    :param sock: one of :mod:`gevent.socket`, or a :class:`gowork.net.tls.TLSSocket`.
     :param codec: an `ICodec` between messages and payloads; the default carries bytes.
     :param max_frame: the largest payload sent or accepted, in bytes.
     :param read_buffer: how many bytes one read takes at most.
@@ -111,14 +74,11 @@ class Stream:
         self._read_buffer = read_buffer
         self._on_close = on_close
         self._state = StreamState.OPEN
+        self._halfway = False  # through a write, of which something is with the system
         self._write_lock = Semaphore()
-        self._socket = sock
-        sock.settimeout(None)
-        try:
-            #: The peer's address, None if it has left already.
-            self.peer: Any = sock.getpeername()
-        except OSError:
-            self.peer = None
+        self._socket = sock if isinstance(sock, PlainSocket) else PlainSocket(sock)
+        #: The peer's address, None if it has left already.
+        self.peer: Any = self._socket.peer()
 
     def __repr__(self) -> str:
         return f"<Stream {self.peer} {self._state.name} in={self.bytes_in} out={self.bytes_out}>"
@@ -136,15 +96,12 @@ class Stream:
         """
         if self._state not in (StreamState.OPEN, StreamState.WRITE_ENDED):
             return False
-        self._socket.settimeout(0)
         try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK))
+            return self._socket.peek()
         except BlockingIOError:
             return True
         except OSError:
             return False
-        finally:
-            self._socket.settimeout(None)
 
     # Reading
 
@@ -156,9 +113,20 @@ class Stream:
         :raises OSError: if the connection fails.
         :raises Cancelled: if the caller is a task that must stop.
         """
+        buffer = scratch(self._read_buffer)
+        return bytes(buffer[: self.recv_into(buffer)])
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """As :meth:`recv_raw`, into *buffer*; how many bytes, 0 at the end.
+
+        Nothing else has run since they came, so that several streams can share a buffer
+        whose bytes are used before anything blocks.
+
+        :raises: what :meth:`recv_raw` does.
+        """
         if self._payloads or self._receiver.pending:
             raise StateError(self._state, "recv_raw", "a frame has begun, use recv_frame")
-        return self._receive()
+        return self._receive(buffer)
 
     def recv_frame(self) -> Any:
         """The next message as the codec makes it; None at the end. Blocks until it is whole.
@@ -173,27 +141,27 @@ class Stream:
         checkpoint()
         while not self._payloads:
             self._receiver.feed(b"")  # raises what good frames have held up
-            data = self._receive()
-            if not data:
+            buffer = scratch(self._read_buffer)
+            size = self._receive(buffer)
+            if not size:
                 self._receiver.feed_eof()
                 return None
-            self._payloads.extend(self._receiver.feed(data))
+            self._payloads.extend(self._receiver.feed(buffer[:size]))
         return self._codec.decode(self._payloads.popleft())
 
-    def _receive(self) -> bytes:
+    def _receive(self, buffer: memoryview) -> int:
         checkpoint()
         if self._state is StreamState.CLOSED:
             raise StreamClosed(self._state, "read")
         try:
-            self._socket._wait(self._socket._read_event)
-            data: bytes = self._socket.recv(self._read_buffer)
+            size = self._socket.take(buffer)
         except BaseException as error:
             self._interrupted("read", error)
             raise
-        self.bytes_in += len(data)
-        if not data:
-            self._state = _READ_END[self._state]
-        return data
+        self.bytes_in += size
+        if not size:
+            self._state = READ_END[self._state]
+        return size
 
     # Writing
 
@@ -207,6 +175,26 @@ class Stream:
         :raises Cancelled: if the caller is a task that must stop.
         """
         self._write([data])
+
+    def write_nowait(self, data: Any) -> int:
+        """Write as much of *data* as the system takes at once; how many bytes. Never blocks.
+
+        What is left is for :meth:`write_raw`, and for the caller not to forget: until
+        then, others may write. While another writer is at it, nothing is taken.
+
+        :raises: what :meth:`write_raw` does.
+        """
+        checkpoint()
+        self._writable("write")
+        if self._write_lock.locked():
+            return 0
+        try:
+            sent = self._socket.give_nowait(data)
+        except BaseException as error:
+            self._interrupted("write", error)
+            raise
+        self.bytes_out += sent
+        return sent
 
     def write_frame(self, message: Any) -> None:
         """Write *message* as one frame; blocks until the system has taken it all.
@@ -227,35 +215,36 @@ class Stream:
         """
         checkpoint()
         with self._write_lock:
-            following = self._writable("shutdown_write")
-            self._socket.shutdown(socket.SHUT_WR)
-            self._state = following
+            self._writable("shutdown_write")
+            self._socket.end()
+            self._state = WRITE_END[self._state]
 
     def _write(self, buffers: Sequence[Any]) -> None:
         checkpoint()
         views = [memoryview(buffer).cast("B") for buffer in buffers]
         with self._write_lock:
             self._writable("write")
-            at = written = 0
+            at = 0
             try:
                 while at < len(views):
-                    sent = self._socket.sendmsg(views[at : at + _MOST_BUFFERS])
-                    written += sent
+                    sent = self._socket.give(views[at:])
                     self.bytes_out += sent  # before anybody else runs
                     at = _advance(views, at, sent)
+                    self._halfway = at < len(views)
             except BaseException as error:
-                self._interrupted("write", error, halfway=written > 0)
+                self._interrupted("write", error)
                 raise
 
-    def _writable(self, given: str) -> StreamState:
-        """The state in which this direction has ended; it must not have so far."""
-        following = _WRITE_END.get(self._state)
-        if following is None:
+    def _writable(self, given: str) -> None:
+        """:raises StreamClosed: if the direction has ended or is broken."""
+        if self._state not in WRITE_END:
             raise StreamClosed(self._state, given)
-        return following
 
-    def _interrupted(self, given: str, error: BaseException, halfway: bool = False) -> None:
-        """Break the stream if *error* is the connection's, or the write was *halfway* through.
+    def _is_halfway(self) -> bool:
+        return self._halfway or self._socket.halfway
+
+    def _interrupted(self, given: str, error: BaseException) -> None:
+        """Break the stream if *error* is the connection's, or that of a write half-way through.
 
         :raises StreamClosed: if *error* only says that the stream has been closed.
         """
@@ -263,7 +252,7 @@ class Stream:
         if self._state is StreamState.CLOSED:
             if failed:
                 raise StreamClosed(self._state, given) from error
-        elif failed or halfway:
+        elif failed or (given == "write" and self._is_halfway()):
             self._state = StreamState.BROKEN
             self.error = error
 
@@ -272,9 +261,10 @@ class Stream:
     def close(self) -> None:
         """Close the socket, which ends both directions; a broken stream is aborted. Never blocks.
 
-        Whoever waits in the stream sees :exc:`StreamClosed`. Closing twice is no mistake.
+        So is one with a write half-way through. Whoever waits in the stream sees
+        :exc:`StreamClosed`. Closing twice is no mistake.
         """
-        self._close(reset=self._state is StreamState.BROKEN)
+        self._close(reset=self._state is StreamState.BROKEN or self._is_halfway())
 
     def abort(self) -> None:
         """Close the socket by a reset: the peer sees an error and no end. Never blocks.
@@ -289,18 +279,12 @@ class Stream:
         self._state = StreamState.CLOSED
         try:
             if reset:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except OSError:  # some systems refuse it when the peer has sent a reset: gone either way
-            pass
+                self._socket.reset()
+            else:
+                self._socket.close()
         finally:
-            self._socket.close()
             if self._on_close is not None:
                 self._on_close(self)
-
-
-def is_of_the_system(error: BaseException) -> bool:
-    """Whether the system reports *error*; a caller's own timeout may be an OSError too."""
-    return isinstance(error, OSError) and error.errno is not None
 
 
 def _advance(views: list[memoryview], at: int, sent: int) -> int:
