@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import tracemalloc
+from contextlib import ExitStack
 
 import gevent
 import pytest
@@ -29,6 +31,11 @@ def running(left, right, **options):
     relay(job, left, right, **options)
     job.run()
     return job
+
+
+def send_and_close(peer, data):
+    peer.sendall(data)
+    peer.close()
 
 
 def reset_for(*peers):
@@ -70,11 +77,7 @@ def test_a_peer_that_sends_much_and_closes_at_once_loses_nothing(ends):
     job = running(left, right)
     data = random.Random(1).randbytes(MUCH)
 
-    def send_and_close():
-        server.sendall(data)
-        server.close()
-
-    sending = gevent.spawn(send_and_close)
+    sending = gevent.spawn(send_and_close, server, data)
     assert hashlib.sha256(read_all(client)).digest() == hashlib.sha256(data).digest()
     client.close()
     sending.get()
@@ -214,6 +217,85 @@ def test_memory_stays_bounded_while_a_peer_does_not_read(ends):
     for peer in (client, server):
         peer.close()
     job.join()
+
+
+def test_neither_streams_of_a_thread_nor_slow_readers_mix_their_bytes():
+    with ExitStack() as stack:
+        lines = []
+        for number in range(5):
+            near, far = (stack.enter_context(stream_and_peer()) for _ in range(2))
+            job = running(near[0], far[0])
+            data = bytes([number]) * 3_000_000
+            sending = gevent.spawn(
+                lambda peer, data: peer.sendall(data) or peer.close(), near[1], data
+            )
+            lines.append((job, sending, far[1], data))
+        gevent.sleep(0.05)  # until every buffer on the way is full
+        readers = [gevent.spawn(read_all, peer) for _, _, peer, _ in lines]
+        for (job, sending, peer, data), reader in zip(lines, readers, strict=True):
+            assert reader.get() == data
+            peer.close()
+            sending.get()
+            job.join()
+            job.check()
+
+
+def test_fifty_megabytes_in_both_directions_need_no_more_than_four(ends):
+    left, right, client, server = ends
+    job = running(left, right)
+    tracemalloc.start()
+    try:
+        piece = bytes(1_000_000)
+        senders = [
+            gevent.spawn(lambda peer: [peer.sendall(piece) for _ in range(50)], peer)
+            for peer in (client, server)
+        ]
+        gevent.sleep(0.05)  # with nobody reading
+        readers = [gevent.spawn(dropped, peer, 50_000_000) for peer in (client, server)]
+        gevent.joinall(senders + readers, raise_error=True)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    job.cancel()
+    job.join()
+
+
+@pytest.mark.parametrize("stop", [Job.cancel, Job.finish])
+def test_a_relay_stopped_while_a_peer_takes_nothing_is_gone_at_once(ends, stop):
+    left, right, client, server = ends
+    job = running(left, right)
+
+    def send():
+        with pytest.raises(ConnectionError):
+            client.sendall(bytes(MUCH))
+
+    sending = gevent.spawn(send)
+    gevent.sleep(0.02)
+    stop(job)
+    assert job.join(5)
+    assert left.state is right.state is StreamState.CLOSED
+    reset_for(server)
+    sending.get()
+
+
+def test_an_end_behind_what_a_slow_reader_has_not_taken_comes_after_it(ends):
+    left, right, client, server = ends
+    job = running(left, right)
+    sending = gevent.spawn(lambda: client.sendall(bytes(MUCH)) or client.shutdown(socket.SHUT_WR))
+    gevent.sleep(0.02)
+    assert not sending.ready()
+    assert len(read_all(server)) == MUCH
+    server.sendall(b"answer")
+    server.close()
+    assert read_all(client) == b"answer"
+    sending.get()
+    job.join()
+    job.check()
+
+
+def dropped(peer, size):
+    while size:
+        size -= len(peer.recv(min(size, 65536)))
 
 
 def read_all_of(peer, size):

@@ -10,6 +10,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 from gowork import Cancelled, IdleTimeout, Job, JobState, PingPong, StateError, TaskState
 from gowork.interfaces import IStream
+from gowork.net.buffers import scratch
 from gowork.net.frames import (
     BadMagic,
     BytesCodec,
@@ -195,6 +196,61 @@ def test_received_bytes_are_counted(stream, peer):
     peer.sendall(framed(b"hello"))
     stream.recv_frame()
     assert (stream.bytes_in, stream.bytes_out) == (21, 0)
+
+
+def test_writing_without_waiting_takes_what_there_is_room_for_and_no_more(stream, peer):
+    taken = stream.write_nowait(bytes(MUCH))
+    assert 0 < taken < MUCH
+    assert stream.write_nowait(b"more") == 0
+    assert stream.bytes_out == taken
+    stream.close()
+    assert len(read_all(peer)) == taken
+
+
+def test_writing_without_waiting_takes_nothing_in_the_midst_of_another_write(stream, peer):
+    writer = begun(stream.write_raw, b"a" * MUCH)
+    for _ in range(20):  # so that there is room
+        peer.recv(100_000)
+    assert stream.write_nowait(b"b") == 0
+    reader = gevent.spawn(read_all, peer)
+    writer.get()
+    stream.close()
+    assert set(reader.get()) == set(b"a")
+
+
+def test_writing_without_waiting_is_refused_and_breaks_as_writing_is(stream, peer):
+    Stream(peer).abort()
+    socket.wait_read(stream._socket.raw.fileno())
+    with pytest.raises(ConnectionResetError):
+        stream.write_nowait(b"x")
+    assert stream.state is StreamState.BROKEN
+    with pytest.raises(StreamClosed):
+        stream.write_nowait(b"x")
+
+
+def test_streams_share_one_buffer_and_never_each_others_bytes():
+    with stream_and_peer() as (first, one), stream_and_peer() as (second, two):
+        readers = [begun(stream.recv_raw) for stream in (first, second)]
+        one.sendall(b"a" * 1000)
+        two.sendall(b"b" * 1000)
+        assert [reader.get() for reader in readers] == [b"a" * 1000, b"b" * 1000]
+    assert scratch(10).obj is scratch(20).obj
+
+
+def test_a_thread_has_a_buffer_of_its_own():
+    here, there = scratch(10), gevent.get_hub().threadpool.apply(scratch, (10,))
+    assert here.obj is not there.obj
+
+
+def test_a_read_may_take_more_than_the_usual_buffer_holds():
+    with stream_and_peer(read_buffer=1_000_000) as (stream, peer):
+        sending = gevent.spawn(peer.sendall, bytes(500_000))
+        sizes = []
+        while sum(sizes) < 500_000:
+            gevent.sleep(0.001)  # for more to come
+            sizes.append(len(stream.recv_raw()))
+        assert max(sizes) > 65536
+        sending.get()
 
 
 # What is cut short

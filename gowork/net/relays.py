@@ -5,12 +5,17 @@ the other's, and the way back stays open. Anything else that stops a relay, be i
 error, a timeout or a kill, is passed on as a reset on both sides, so that neither peer
 takes what was cut short for what was whole. A joined stream carries the data of its
 peer alone: it is closed with the relay, and never joined to another.
+
+The pumps wait first and then receive, all of them into one buffer: what came is sent
+before anything else can run, and only what the system does not take at once is copied.
+That is all that a relay holds for a peer that does not read.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from gowork.net.buffers import READ_BUFFER, scratch
 from gowork.net.streams import Stream
 
 __all__ = ["relay"]
@@ -66,18 +71,19 @@ class _Pump:
         self._sink = sink
 
     def run(self, task: Any) -> None:
-        data = self._source.recv_raw()
-        # A byte that came is activity, and so is one that has been taken, but no waiting
-        # for a peer that takes none.
-        self._relay.progress()
-        if data:
-            self._sink.write_raw(data)
+        buffer = scratch(READ_BUFFER)
+        while size := self._source.recv_into(buffer):
+            # A byte that came is activity, and so is one that has been taken, but no
+            # waiting for a peer that takes none.
             self._relay.progress()
-            task.tick()
-        else:
-            self._sink.shutdown_write()
-            self._relay.ended += 1
-            task.done()
+            sent = self._sink.write_nowait(buffer[:size])
+            if sent < size:
+                self._sink.write_raw(bytes(buffer[sent:size]))  # others use the buffer meanwhile
+                self._relay.progress()
+        self._relay.progress()
+        self._sink.shutdown_write()
+        self._relay.ended += 1
+        task.done()
 
     def finalize(self, task: Any) -> None:
         self._relay.close()
