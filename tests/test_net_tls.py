@@ -11,6 +11,7 @@ from certificates import authority, client_context, server_context
 from connections import read_all, tcp_pair
 from gevent import socket
 from gevent import ssl as gevent_ssl
+from gevent.monkey import get_original
 
 from gowork import Job, JobState
 from gowork.net.frames import TruncatedFrame, encode_frame
@@ -18,6 +19,8 @@ from gowork.net.managers import ConnManager, Direction
 from gowork.net.relays import relay
 from gowork.net.streams import Stream, StreamClosed, StreamState
 from gowork.net.tls import TLSSocket
+
+select = get_original("select", "select")
 
 MUCH = 20_000_000  # more than the buffers of two sockets hold
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -168,6 +171,17 @@ def test_an_end_can_be_said_while_data_is_waiting_and_loses_none_of_it(pair):
     assert received(client) == b"a" * 50_000 + b"b" * 50_000
 
 
+def test_an_end_can_be_said_in_the_midst_of_reading(pair):
+    client, server = pair
+    settled(client, server)
+    server.write_raw(b"a" * 50_000)
+    server.close()
+    begun = client.recv_raw()
+    assert len(begun) < 50_000
+    client.shutdown_write()
+    assert begun + received(client) == b"a" * 50_000
+
+
 def test_the_peers_close_is_an_end(pair):
     client, server = pair
     settled(client, server)
@@ -262,6 +276,7 @@ def test_asking_whether_it_is_connected_takes_nothing_from_a_reader(pair):
     reader = gevent.spawn(client.recv_raw)
     gevent.sleep(0)
     server.write_raw(b"x")
+    select([client._socket.raw.fileno()], [], [], 10)  # and nobody else runs
     assert client.is_connected
     assert reader.get() == b"x"
 
@@ -312,6 +327,22 @@ def test_a_handshake_that_was_killed_is_taken_up_by_the_next():
         first.kill()
         assert server.recv_raw() == b"hello"
         second.get()
+
+
+def test_a_callback_chooses_by_the_name_that_the_client_asked_for():
+    # In a patched process gevent's context has taken its place, and is no good for this.
+    context = get_original("ssl", "SSLContext")(ssl.PROTOCOL_TLS_SERVER)
+    with authority().issue_cert("localhost").private_key_and_cert_chain_pem.tempfile() as path:
+        context.load_cert_chain(path)
+    asked = []
+    context.sni_callback = lambda tls, name, _: asked.append(name)
+    with tcp_pair() as (near, far):
+        client = Stream(TLSSocket(near, client_context(), server_hostname="localhost"))
+        server = Stream(TLSSocket(far, context, server_side=True))
+        settled(client, server)
+        assert asked == ["localhost"]
+        client.close()
+        server.close()
 
 
 @pytest.mark.parametrize("trusted", [False, True])

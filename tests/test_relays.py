@@ -222,10 +222,10 @@ def test_memory_stays_bounded_while_a_peer_does_not_read(ends):
 def test_neither_streams_of_a_thread_nor_slow_readers_mix_their_bytes():
     with ExitStack() as stack:
         lines = []
-        for number in range(5):
+        for number in range(3):
             near, far = (stack.enter_context(stream_and_peer()) for _ in range(2))
             job = running(near[0], far[0])
-            data = bytes([number]) * 3_000_000
+            data = bytes([number]) * MUCH
             sending = gevent.spawn(
                 lambda peer, data: peer.sendall(data) or peer.close(), near[1], data
             )

@@ -180,7 +180,7 @@ class Stream:
         """Write as much of *data* as the system takes at once; how many bytes. Never blocks.
 
         What is left is for :meth:`write_raw`, and for the caller not to forget: until
-        then, others may write. While another writer is at it, nothing is taken.
+        then, others may write. While another writer is at it, and over TLS, nothing is taken.
 
         :raises: what :meth:`write_raw` does.
         """

@@ -97,7 +97,7 @@ class TLSSocket(PlainSocket):
                 with gevent.Timeout(self._timeout) as timer:
                     self._drive(self._tls.do_handshake)
                     if self._tls.server_side and self._tls.version() == "TLSv1.3":
-                        self._tickets = self._outgoing.read()
+                        self._tickets += self._outgoing.read()
                     self._send()
             except gevent.Timeout as expired:
                 if expired is not timer:
