@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import gevent
@@ -392,6 +394,18 @@ def test_a_context_for_the_other_side_is_refused_and_leaves_no_socket(server_sid
         if server_side:
             assert read_all(client) == b""
     listener.close()
+
+
+def test_a_process_may_be_patched_after_the_network_has_been_imported():
+    program = (
+        "import gowork.net.managers, gevent.monkey\n"
+        "gevent.monkey.patch_all()\n"
+        "import ssl\n"
+        "ssl.create_default_context().minimum_version = ssl.TLSVersion.TLSv1_2\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=25)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 # Jobs

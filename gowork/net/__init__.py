@@ -1,1 +1,1 @@
-"""Tasks that move bytes: frames, messages, streams, managers and relays, a module for each."""
+"""Tasks that move bytes: frames, messages, addresses, TLS, streams, managers and relays."""
