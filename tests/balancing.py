@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import gevent
@@ -15,10 +15,13 @@ from examples.tcpbalancer import backend, proxy
 from examples.tcpbalancer.asking import Outcome
 from examples.tcpbalancer.client import Client
 from examples.tcpbalancer.files import Outputs, pictures_below
-from examples.tcpbalancer.protocol import codec
+from examples.tcpbalancer.memory import Intake
+from examples.tcpbalancer.protocol import MAX_FRAME, Hello, codec
 from examples.tcpbalancer.serving import accepting
+from examples.tcpbalancer.workers import Resizer
 from gowork import Job
 from gowork.net.managers import ConnManager
+from gowork.net.messages import Message
 from gowork.net.streams import Stream
 
 Address = tuple[str, int]
@@ -41,14 +44,18 @@ def serving(manager: ConnManager, make_job: Callable[[], Job]) -> Iterator[Addre
 
 
 @contextmanager
-def a_backend(name: str = "b1") -> Iterator[Address]:
+def a_backend(name: str = "b1", processes: bool = False) -> Iterator[Address]:
     manager = ConnManager(HERE, codec=codec)
-    resizer = backend.Resizer()
+    resizer = Resizer(processes=processes)
+    intake = Intake(64 * 2**20)
     try:
-        with serving(manager, lambda: backend.connection_job(manager, resizer, name)) as address:
+        with serving(
+            manager, lambda: backend.connection_job(manager, resizer, intake, name)
+        ) as address:
             yield address
     finally:
         resizer.close()
+    assert (intake.held, resizer.held) == (0, 0)
 
 
 @contextmanager
@@ -72,6 +79,18 @@ def a_server(handle: Callable[[Stream], object], with_codec: bool = True) -> Ite
 
     with serving(manager, make_job) as address:
         yield address
+
+
+def a_false_backend(
+    handle: Callable[[Stream], object], requests: int = 1
+) -> AbstractContextManager[Address]:
+    """:func:`a_server` that says first, as backends do, what it takes."""
+
+    def greet_and_handle(stream: Stream) -> None:
+        stream.write_frame(Message(Hello(requests, MAX_FRAME)))
+        handle(stream)
+
+    return a_server(greet_and_handle)
 
 
 @contextmanager

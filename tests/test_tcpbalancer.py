@@ -12,16 +12,16 @@ from pathlib import Path
 
 import gevent
 import pytest
-from balancing import HERE, a_backend, a_server, connected, fill, nobody, outcomes, picture
+from balancing import HERE, a_backend, a_false_backend, connected, fill, nobody, outcomes, picture
 from connections import read_all
 from PIL import Image
 
 import gowork
-from examples.tcpbalancer import asking, backend, client, demo, scenes
+from examples.tcpbalancer import asking, backend, client, demo, resizing, scenes, workers
 from examples.tcpbalancer.files import Outputs
 from examples.tcpbalancer.pictures import SAMPLES, Sample, written
-from examples.tcpbalancer.protocol import MAX_FRAME, Refusal, Resize, Result, codec
-from examples.tcpbalancer.resizing import Resized, fitted
+from examples.tcpbalancer.protocol import MAX_FRAME, Hello, Refusal, Resize, Result, codec
+from examples.tcpbalancer.resizing import Refused, Resized, fitted
 from examples.tcpbalancer.serving import new_connection
 from gowork.net.managers import ConnManager
 from gowork.net.messages import Message
@@ -98,7 +98,7 @@ def test_a_picture_whose_connection_is_lost_is_asked_for_again(tmp_path: Path) -
         if next(connections):
             stream.write_frame(Message(Result(head.request_id, "JPEG", 4, 3, 0.0, "b"), body))
 
-    with a_server(lose_the_first) as address:
+    with a_false_backend(lose_the_first) as address:
         came, client = outcomes(address, tmp_path, a=picture())
     assert came["a"].failure is None
     assert (client.statistics.retries, client.statistics.connections) == (1, 2)
@@ -106,7 +106,7 @@ def test_a_picture_whose_connection_is_lost_is_asked_for_again(tmp_path: Path) -
 
 def test_a_picture_that_loses_every_connection_is_given_up_after_three(tmp_path: Path) -> None:
     asked = []
-    with a_server(lambda stream: asked.append(stream.recv_frame())) as address:
+    with a_false_backend(lambda stream: asked.append(stream.recv_frame())) as address:
         came, _ = outcomes(address, tmp_path, a=picture())
     assert came["a"].failure == "LOST"
     assert len(asked) == 3
@@ -140,7 +140,7 @@ def test_what_a_hostile_server_replies_is_a_failure_and_writes_nothing(
         stream.write_frame(Message(reply, b"x"))
         stream.recv_frame()
 
-    with a_server(handle) as address:
+    with a_false_backend(handle) as address:
         came, _ = outcomes(address, tmp_path, a=picture())
     assert came["a"].failure == failure
     assert os.listdir(tmp_path / "out") == []
@@ -186,13 +186,13 @@ def test_a_picture_that_no_file_descriptor_is_left_for_is_asked_for_again(
 def test_a_result_too_large_for_a_message_is_refused_and_the_connection_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resize = backend.resizing.resize
+    resize = resizing.resize
 
     def resize_to_much(data: memoryview, width: int, height: int) -> Resized:
         result = resize(data, width, height)
         return result._replace(data=bytes(MAX_FRAME)) if b"much" in bytes(data) else result
 
-    monkeypatch.setattr(backend.resizing, "resize", resize_to_much)
+    monkeypatch.setattr(resizing, "resize", resize_to_much)
     with a_backend() as address:
         came, client = outcomes(address, tmp_path, a=picture() + b"much", b=picture())
     assert (came["a"].failure, came["b"].failure) == ("TOO_LARGE", None)
@@ -203,12 +203,13 @@ def test_a_result_too_large_for_a_message_is_refused_and_the_connection_goes_on(
 def test_a_backend_leaves_whoever_speaks_another_protocol(garbage: bytes) -> None:
     with a_backend() as address, connected(address) as sock:
         sock.sendall(garbage)
-        assert read_all(sock) == b""
+        assert len(read_all(sock)) < 100
 
 
 def test_a_backend_leaves_whoever_sends_what_is_no_request() -> None:
     with a_backend() as address:
         stream = ConnManager(address, codec=codec).connect()
+        assert isinstance(stream.recv_frame().head, Hello)
         stream.write_frame(Message(Refusal(1, "", "", "")))
         assert stream.recv_frame() is None
         stream.close()
@@ -234,8 +235,11 @@ def test_what_has_ended_a_connection_is_logged_printably_and_in_short(
 
 def test_a_backend_gives_up_a_client_that_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "IDLE", 0.05)
-    with a_backend() as address, connected(address) as sock:
-        assert read_all(sock) == b""
+    with a_backend() as address:
+        stream = ConnManager(address, codec=codec).connect()
+        assert stream.recv_frame().head == Hello(backend.CREDITS, MAX_FRAME)
+        assert stream.recv_frame() is None
+        stream.close()
 
 
 def test_a_client_is_not_idle_while_its_picture_is_resized(
@@ -243,13 +247,14 @@ def test_a_client_is_not_idle_while_its_picture_is_resized(
 ) -> None:
     def slow(self: object, *request: object) -> object:
         gevent.sleep(1)
-        return backend.Refused("SLOW", "")
+        return Refused("SLOW", "")
 
     monkeypatch.setattr(backend, "IDLE", 0.3)
-    monkeypatch.setattr(backend.Resizer, "resize", slow)
+    monkeypatch.setattr(workers.Resizer, "resize", slow)
     with a_backend() as address:
         stream = ConnManager(address, codec=codec).connect()
         stream.write_frame(Message(Resize(1, 2, 3)))
+        assert isinstance(stream.recv_frame().head, Hello)
         assert stream.recv_frame().head.code == "SLOW"
         stream.close()
 
@@ -257,18 +262,19 @@ def test_a_client_is_not_idle_while_its_picture_is_resized(
 def test_resizing_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     release = []
 
-    def slow(picture: object, width: int, height: int) -> object:
+    def slow(data: object, width: int, height: int) -> object:
         while not release:
             sleep(0.001)
-        return backend.Refused("SLOW", "")
+        return Refused("SLOW", "")
 
     sleep = gevent.monkey.get_original("time", "sleep")
-    monkeypatch.setattr(backend.resizing, "resize", slow)
-    resizer = backend.Resizer()
-    answers = gevent.spawn(resizer.resize, memoryview(b""), 1, 1)
-    gevent.sleep(0.01)  # it is only if the loop goes on that this returns
-    release.append(True)
-    assert answers.get(timeout=10).code == "SLOW"
+    monkeypatch.setattr(resizing, "resize", slow)
+    resizer = workers.Resizer()
+    with resizer.loan() as loan:
+        answers = gevent.spawn(resizer.resize, loan, memoryview(picture()), 1, 1, 10.0)
+        gevent.sleep(0.01)  # it is only if the loop goes on that this returns
+        release.append(True)
+        assert answers.get(timeout=10).code == "SLOW"
     resizer.close()
 
 

@@ -161,10 +161,10 @@ def test_grey_of_16_bits_keeps_its_shades_and_its_transparency() -> None:
 # In a process of its own, where nobody else has imported what Pillow needs.
 OUT_OF_FILES = """
 import resource, sys
-from examples.tcpbalancer import backend
-backend.Resizer()
+from examples.tcpbalancer import resizing, workers
+workers.Resizer()
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-print(backend._resized_or_refused(bytes.fromhex(sys.argv[1]), 4, 4)[1:4])
+print(resizing.resize(bytes.fromhex(sys.argv[1]), 4, 4)[1:4])
 """
 
 

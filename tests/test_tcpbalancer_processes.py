@@ -40,6 +40,7 @@ def test_a_backend_told_to_stop_leaves_its_clients_and_ends_well(number: signal.
         said = process.stdout.readline().decode()
         host, port = said.removeprefix("listening on ").strip().split(":")
         stream = ConnManager((host, int(port)), codec=codec).connect()
+        stream.recv_frame()  # what it takes
         stream.write_frame(Message(Resize(1, 2, 3, dry_run=True)))
         assert stream.recv_frame().head == Result(1, "", 2, 3, 0.0, f"{host}:{port}")
         process.send_signal(number)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from examples.tcpbalancer.files import Outputs
-from examples.tcpbalancer.protocol import MAX_PICTURE, Refusal, Reply, Resize, Result
-from gowork import ChannelClosed, Job, PingPong, Task
+from examples.tcpbalancer.protocol import MAX_PICTURE, Hello, Refusal, Reply, Resize, Result
+from gowork import Job, Task, TaskState
 from gowork.net.managers import ConnManager
 from gowork.net.messages import Message, MessageError
 
 __all__ = ["Asker", "Outcome", "Request"]
 
-#: Requests under way at a time on one connection: one is resized while the next travels.
-WINDOW = 2
-#: Seconds without an answer after which a connection is lost.
-PATIENCE = 60.0
+#: Seconds without an answer, over those that one may take, after which a connection is lost.
+PATIENCE = 30.0
+#: Bytes that the head of a picture has room in.
+HEAD = 1024
 
 # The system had no file descriptor left: that says nothing of the picture, and passes.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
@@ -58,14 +58,19 @@ class Asker:
     """Takes requests from *todo* and tells what comes of each, over one connection.
 
     :param outputs: where results go; None for a dry run.
+    :param seconds: how long each may take.
     """
 
     todo: deque[Request]
     size: tuple[int, int]
     outputs: Outputs | None
+    seconds: float
     tell: Callable[[Outcome], object]
     answered: int = 0
+    #: What was refused for a reason that may pass, and shall be asked for elsewhere.
+    put_off: list[Outcome] = field(default_factory=list)
     _under_way: dict[int, Request] = field(default_factory=dict)
+    _largest: int = 0  # picture that the other end takes; until it has said so: 0
 
     @property
     def under_way(self) -> list[Request]:
@@ -73,16 +78,18 @@ class Asker:
         return list(self._under_way.values())
 
     def connection_job(self, manager: ConnManager) -> Job:
-        """The job: connect, then ask until there is nothing left, and take the answers."""
+        """The job: connect, then ask until there is nothing left, and take the answers.
+
+        It asks as often as it has credits. The other end gives them, and each answer
+        gives one back.
+        """
         job = Job(name="connection")
-        requests: PingPong[Any] = job.pingpong()
-        replies: PingPong[Any] = job.pingpong()
-        window = job.channel(WINDOW)
+        allowed = job.channel(math.inf)
 
         def ask(task: Task) -> None:
-            window.send(None)
-            if not self.todo:
-                requests.close()  # the writer will tell the other end, and it will end, too
+            allowed.recv()
+            if self.put_off or not self.todo:
+                job.value.shutdown_write()  # the other end will end, too
                 task.done()
                 return
             request = self.todo.popleft()
@@ -90,31 +97,30 @@ class Asker:
             picture = self._read(request)
             if picture is None:
                 del self._under_way[request.number]
-                window.recv()
+                allowed.send(None)
             else:
                 request.asked = time.monotonic()
-                head = Resize(request.number, *self.size, dry_run=self.outputs is None)
-                requests.send(Message(head, picture))
+                dry = self.outputs is None
+                head = Resize(request.number, *self.size, self.seconds, dry)
+                job.value.write_frame(Message(head, picture))
             task.tick()
 
         def take(task: Task) -> None:
-            try:
-                ping = replies.recv()
-            except ChannelClosed:
-                whole = requests.closed and not self._under_way
+            message = job.value.recv_frame()
+            if message is None:
+                whole = asker.state is TaskState.FINISHED and not self._under_way
                 task.assert_true(whole, ConnectionError("the other end has left too early"))
                 task.done()
                 return
-            with ping as (head, body):
-                self._take(head, body)
-            window.recv()
+            for _ in range(self._take(*message)):
+                allowed.send(None)
             task.tick()
 
         job.add_oneshot_task(manager.connect_task)
-        job.add_task(manager.read_task(replies), name="reader", idle_timeout=PATIENCE)
-        job.add_task(manager.write_task(requests), name="writer")
-        job.add_task(lambda _: (None, ask, None), name="asker")
-        job.add_task(lambda _: (None, take, None), name="taker")
+        job.add_task(
+            lambda _: (None, take, None), name="taker", idle_timeout=PATIENCE + self.seconds
+        )
+        asker = job.add_task(lambda _: (None, ask, None), name="asker")
         return job
 
     def _read(self, request: Request) -> bytes | None:
@@ -127,7 +133,7 @@ class Asker:
         try:
             with (request.root / request.name).open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                if size <= MAX_PICTURE:
+                if size <= self._largest:
                     return file.read(size)
         except OSError as error:
             if error.errno in _EXHAUSTED:
@@ -137,25 +143,33 @@ class Asker:
         self.tell(Outcome(request, "TOO_LARGE", f"{size} bytes"))
         return None
 
-    def _take(self, head: Reply, body: memoryview) -> None:
-        """Tell what *head* and *body* answer.
+    def _take(self, head: Hello | Reply, body: memoryview) -> int:
+        """Tell what *head* and *body* answer; how many credits come with them.
 
         :raises MessageError: if they answer nothing that was asked.
         """
+        if isinstance(head, Hello) and not self._largest:
+            self._largest = min(MAX_PICTURE, head.max_frame - HEAD)
+            return head.credits
         if not isinstance(head, (Result, Refusal)) or head.request_id not in self._under_way:
             raise MessageError(f"nothing was asked that this would answer: {head!r}")
         request = self._under_way.pop(head.request_id)
         self.answered += 1
-        if isinstance(head, Refusal):
-            self.tell(Outcome(request, head.code, head.message, head.backend))
-            return
+        if isinstance(head, Result):
+            self.tell(self._outcome(request, head, body))
+        else:
+            outcome = Outcome(request, head.code, head.message, head.backend)
+            (self.put_off.append if head.retryable else self.tell)(outcome)
+        return 1
+
+    def _outcome(self, request: Request, head: Result, body: memoryview) -> Outcome:
+        """What has come of *request*, its result being written."""
         result = None
         size = (head.width, head.height)
         if self.outputs is not None:
             try:
                 result = self.outputs.write(request.name, *size, head.format, bytes(body))
             except (OSError, ValueError) as error:
-                self.tell(Outcome(request, "NOT_WRITTEN", str(error), head.backend))
-                return
+                return Outcome(request, "NOT_WRITTEN", str(error), head.backend)
         latency = time.monotonic() - request.asked
-        self.tell(Outcome(request, None, "", head.backend, result, size, head.seconds, latency))
+        return Outcome(request, None, "", head.backend, result, size, head.seconds, latency)

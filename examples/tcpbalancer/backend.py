@@ -1,4 +1,4 @@
-"""A backend: resizes the pictures that come, in threads, so that its loop never stalls.
+"""A backend: resizes the pictures that come, beside its loop, so that this never stalls.
 
     python -m examples.tcpbalancer.backend --port 9091 --name first
 
@@ -7,76 +7,98 @@ A picture that cannot be resized is answered with a refusal, and its connection 
 
 from __future__ import annotations
 
-import os
 import sys
-import warnings
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import gevent
-from gevent.threadpool import ThreadPool
-from PIL import Image
 
 from examples.tcpbalancer import resizing
+from examples.tcpbalancer.memory import Intake
 from examples.tcpbalancer.options import backend_parser, set_up_logging
-from examples.tcpbalancer.protocol import MAX_FRAME, MAX_PICTURE, Refusal, Resize, Result, codec
-from examples.tcpbalancer.resizing import Refused, Resized
+from examples.tcpbalancer.protocol import MAX_FRAME, Hello, Resize, Result, codec
+from examples.tcpbalancer.requests import Requests
 from examples.tcpbalancer.serving import new_connection, serve
-from gowork import ChannelClosed, Job, PingPong, Task
+from examples.tcpbalancer.worker import reply_with
+from examples.tcpbalancer.workers import Resizer
+from gowork import ChannelClosed, Job, Task
 from gowork.net.managers import ConnManager
 from gowork.net.messages import Message, MessageError
 
-__all__ = ["Resizer", "answer", "connection_job", "main"]
+__all__ = ["Connection", "connection_job", "main"]
 
 #: Seconds without a request after which a connection is given up.
 IDLE = 60.0
-
-Answer = Message[Result] | Message[Refusal]
-
-
-class Resizer:
-    """Resizes as many pictures at a time as there are processors."""
-
-    def __init__(self) -> None:
-        # All of Pillow now: it could not be imported when there is no file descriptor left.
-        Image.init()
-        # Threads of its own: in the hub's pool, pictures would hold up host names.
-        self._pool = ThreadPool(os.cpu_count() or 1)
-
-    def resize(self, picture: memoryview, width: int, height: int) -> Resized | Refused:
-        """The new picture, or why there is none; blocks until a thread has done it."""
-        outcome: Resized | Refused = self._pool.apply(_resized_or_refused, (picture, width, height))
-        return outcome
-
-    def close(self) -> None:
-        """End the threads; blocks until they have finished what they do."""
-        self._pool.kill()
+#: Requests that may wait for a reply on one connection.
+CREDITS = 4
+MIB = 1024 * 1024
 
 
-def _resized_or_refused(picture: memoryview, width: int, height: int) -> Resized | Refused:
-    # An exception that leaves a thread would be printed by the hub as well.
-    try:
-        return resizing.resize(picture, width, height)
-    except Refused as refusal:
-        return refusal
-    except Exception as error:
-        return Refused("INTERNAL", repr(error))
+class Connection:
+    """The routines that read one client's requests, and have others resize.
 
+    With each picture comes one more task to resize it, until there are as many as the
+    client has credits. They answer as they get done, in any order.
+    """
 
-def answer(request: Resize, picture: memoryview, resizer: Resizer, name: str) -> Answer:
-    """What the backend *name* answers *request* with; blocks while *resizer* is at work."""
-    number, width, height = request.request_id, request.width, request.height
-    if request.dry_run:
-        return Message(Result(number, "", width, height, 0.0, name))
-    outcome = resizer.resize(picture, width, height)
-    if isinstance(outcome, Refused):
-        return Message(Refusal(number, outcome.code, outcome.message[:256], name))
-    data, kind, width, height, seconds = outcome
-    if len(data) > MAX_PICTURE:
-        text = f"{width}x{height} in {kind} are {len(data)} bytes, too many for a message"
-        return Message(Refusal(number, "TOO_LARGE", text, name))
-    return Message(Result(number, kind, width, height, seconds, name), data)
+    def __init__(self, job: Job, resizer: Resizer, intake: Intake, name: str) -> None:
+        self._job = job
+        self._resizer = resizer
+        self._intake = intake
+        self._name = name
+        self._pictures = job.channel()
+        self._tasks: list[Task] = []
+
+    def init(self, task: Task) -> None:
+        """Say what is taken."""
+        self._stream = self._job.value
+        self._requests = Requests(self._stream, self._intake)
+        self._reader = task
+        self._stream.write_frame(Message(Hello(CREDITS, MAX_FRAME)))
+
+    def run(self, task: Task) -> None:
+        """Take one request, and answer it or hand it on."""
+        request = self._requests.recv()
+        if request is None:  # the client will ask no more
+            self._pictures.close()
+            for each in self._tasks:
+                each.join()
+            self._stream.shutdown_write()
+            task.done()
+            return
+        head, body = request
+        if not isinstance(head, Resize):
+            raise MessageError(f"a {type(head).__name__} is no request")
+        if head.dry_run:
+            result = Result(head.request_id, "", head.width, head.height, 0.0, self._name)
+            self._stream.write_frame(Message(result))
+            self._requests.done(body)
+        else:
+            if len(self._tasks) < CREDITS:
+                routines = None, self._resize, None
+                self._tasks.append(self._job.add_task(lambda _: routines, name="resizer"))
+            self._pictures.send((head, body, time.monotonic() + head.seconds))
+        task.tick()
+
+    def finalize(self, task: Task) -> None:
+        """Hold nothing any longer."""
+        self._requests.close()
+
+    def _resize(self, task: Task) -> None:
+        try:
+            head, body, deadline = self._pictures.recv()
+        except ChannelClosed:
+            task.done()
+            return
+        with self._resizer.loan() as loan:
+            with _beating(self._reader.progress):  # it is this end that keeps it waiting
+                seconds = deadline - time.monotonic()
+                outcome = self._resizer.resize(loan, body, head.width, head.height, seconds)
+            self._stream.write_frame(reply_with(outcome, head.request_id, self._name))
+        self._requests.done(body)
+        self._reader.progress()
+        task.tick()
 
 
 @contextmanager
@@ -90,31 +112,12 @@ def _beating(beat: Callable[[], object]) -> Iterator[None]:
         timer.close()
 
 
-def connection_job(manager: ConnManager, resizer: Resizer, name: str) -> Job:
+def connection_job(manager: ConnManager, resizer: Resizer, intake: Intake, name: str) -> Job:
     """The job of one client: accept it, then read, resize and write until it has enough."""
     job = new_connection(manager)
-    requests: PingPong[Any] = job.pingpong()
-    replies: PingPong[Any] = job.pingpong()
-
-    def resize(task: Task) -> None:
-        try:
-            ping = requests.recv()
-        except ChannelClosed:  # the client will ask no more
-            replies.close()
-            task.done()
-            return
-        with ping as (head, body):
-            if not isinstance(head, Resize):
-                raise MessageError(f"a {type(head).__name__} is no request")
-            with _beating(reader.progress):  # it is this end that keeps it waiting
-                reply = answer(head, body, resizer, name)
-            replies.send(reply)
-        reader.progress()
-        task.tick()
-
-    reader = job.add_task(manager.read_task(requests), name="reader", idle_timeout=IDLE)
-    job.add_task(manager.write_task(replies), name="writer")
-    job.add_task(lambda _: (None, resize, None), name="resizer")
+    job.add_task(
+        lambda job: Connection(job, resizer, intake, name), name="reader", idle_timeout=IDLE
+    )
     return job
 
 
@@ -122,14 +125,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a backend until it is told to stop; the exit status."""
     options = backend_parser().parse_args(arguments)
     set_up_logging(options.loglevel)
-    Image.MAX_IMAGE_PIXELS = resizing.MAX_PIXELS
-    warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow is to refuse, too
+    resizing.have_pillow_refuse_bombs()
     manager = ConnManager(options.port, codec=codec, max_frame=MAX_FRAME)
-    resizer = Resizer()
+    intake = Intake(options.memory * MIB // 4)
+    resizer = Resizer(options.memory * MIB * 3 // 4, options.processes)
 
     def make_job() -> Job:
         name = options.name or "{}:{}".format(*manager.address)
-        return connection_job(manager, resizer, name)
+        return connection_job(manager, resizer, intake, name)
 
     try:
         return serve(manager, make_job)

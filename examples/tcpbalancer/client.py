@@ -35,8 +35,11 @@ __all__ = ["Client", "main"]
 
 #: How often a picture is asked for, and how often a connection is tried, in a row.
 TRIES = 3
-#: Seconds without a connection after one that was lost, at most; twice that after two.
+#: Seconds without a connection after one that was lost, or would not serve, at most; twice
+#: that after two.
 PAUSE = 0.2
+
+MISSING = f"its connection was lost {TRIES} times"
 
 # What ends a connection and nothing else; any other error is one of this program.
 LOSSES = (OSError, FrameError, IdleTimeout, StreamClosed)
@@ -48,6 +51,7 @@ class Client:
     """Resizes pictures through *proxy* and keeps count.
 
     :param outputs: where results go; None for a dry run.
+    :param seconds: how long a backend may take over one picture.
     :param on_outcome: is called with each :class:`Outcome` as it comes.
     """
 
@@ -57,12 +61,14 @@ class Client:
         size: tuple[int, int],
         outputs: Outputs | None,
         on_outcome: Callable[[Outcome], object] = lambda outcome: None,
+        seconds: float = 30.0,
     ) -> None:
         self.statistics = Statistics()
         self._manager = ConnManager(proxy, codec=codec, max_frame=MAX_FRAME)
         self._size = size
         self._outputs = outputs
         self._on_outcome = on_outcome
+        self._seconds = seconds
         self._todo: deque[Request] = deque()
 
     def resize(self, root: Path, paths: Sequence[Path], connections: int) -> None:
@@ -85,31 +91,37 @@ class Client:
 
     def _work(self) -> None:
         """Use one connection after another until all is done, or too many are lost in a row."""
-        lost = 0
+        lost = pauses = 0
         while self._todo and lost < TRIES:
-            gevent.sleep(PAUSE * lost * random.uniform(0.5, 1))
-            asker = Asker(self._todo, self._size, self._outputs, self._tell)
+            gevent.sleep(PAUSE * pauses * random.uniform(0.5, 1))
+            asker = Asker(self._todo, self._size, self._outputs, self._seconds, self._tell)
             connection = asker.connection_job(self._manager)
             self.statistics.connections += 1
             connection.run()
             connection.join()
+            self._put_back(asker.put_off)
+            pauses = min(1, len(asker.put_off))
             if connection.state is JobState.DONE:
+                lost = 0
                 continue
             error = connection.interrupted_by.error
             if not isinstance(error, LOSSES):
                 raise error
             _log.debug("lost a connection: %s", brief(error))
-            self._put_back(asker.under_way)
+            self._put_back([Outcome(one, "LOST", MISSING) for one in asker.under_way])
             lost = 0 if asker.answered else lost + 1
+            pauses = max(pauses, lost)
 
-    def _put_back(self, requests: Sequence[Request]) -> None:
-        for request in requests:
+    def _put_back(self, outcomes: Sequence[Outcome]) -> None:
+        """Have it asked for again, on other connections, unless it has been often enough."""
+        for outcome in outcomes:
+            request = outcome.request
             request.tries += 1
             if request.tries < TRIES:
                 self.statistics.retries += 1
                 self._todo.append(request)
             else:
-                self._tell(Outcome(request, "LOST", f"its connection was lost {TRIES} times"))
+                self._tell(outcome)
 
     def _tell(self, outcome: Outcome) -> None:
         if outcome.failure is None:
@@ -147,7 +159,9 @@ def _resize_all(options: Namespace, paths: Sequence[Path], outputs: Outputs | No
             if outcome.failure is not None:
                 failed.append(outcome)
 
-        client = Client(options.proxy, (options.width, options.height), outputs, show)
+        client = Client(
+            options.proxy, (options.width, options.height), outputs, show, options.timeout
+        )
         for _ in range(options.times):
             connections = random.randint(options.minconns, options.maxconns)
             client.resize(options.input, paths, connections)

@@ -79,6 +79,10 @@ def backend_parser() -> argparse.ArgumentParser:
     _add_port(parser)
     parser.add_argument("--name", type=name, default="",
                         help="what it calls itself in replies (default: its address)")  # fmt: skip
+    parser.add_argument("--memory", type=number(64), default=512, metavar="MIB",
+                        help="hold at most so many MiB of pictures (default: 512)")  # fmt: skip
+    parser.add_argument("--processes", action="store_true",
+                        help="in processes, killed on a deadline, and not in threads")  # fmt: skip
     return _with_common(parser)
 
 
@@ -101,6 +105,8 @@ def client_parser() -> argparse.ArgumentParser:
                         help="use at least so many connections at a time (default: 1)")  # fmt: skip
     parser.add_argument("--maxconns", type=number(1), metavar="N",
                         help="and at most so many (default: --minconns)")  # fmt: skip
+    parser.add_argument("--timeout", type=number(1), default=30, metavar="S",
+                        help="seconds that one picture may take (default: 30)")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
                         help="send and receive no pictures, write no files")  # fmt: skip
     return _with_common(parser)

@@ -10,11 +10,22 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from typing import NamedTuple
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["MAX_PIXELS", "MAX_SIDE", "Refused", "Resized", "fitted", "resize", "upright_size"]
+__all__ = [
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "Refused",
+    "Resized",
+    "cost",
+    "fitted",
+    "have_pillow_refuse_bombs",
+    "resize",
+    "upright_size",
+]
 
 MAX_PIXELS = 40_000_000  # of either picture
 MAX_SIDE = 8192  # of the picture that goes
@@ -22,6 +33,7 @@ MAX_SIDE = 8192  # of the picture that goes
 MAX_SCANS = 100
 
 QUALITY = 85
+PIXEL, COEFFICIENTS = 4, 6  # bytes of each pixel: unpacked, and while a JPEG comes in scans
 GAP = 3  # decode and reduce to this many times the wanted size, then resample properly
 START_OF_SCAN = b"\xff\xda"
 ORIENTATION = 0x0112
@@ -29,12 +41,16 @@ SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 class Refused(Exception):
-    """This picture cannot be resized; ``code`` says why in one word, ``message`` in a sentence."""
+    """This picture cannot be resized; ``code`` says why in one word, ``message`` in a sentence.
 
-    def __init__(self, code: str, message: str) -> None:
+    If it is ``retryable``, that was not the picture's fault.
+    """
+
+    def __init__(self, code: str, message: str, retryable: bool = False) -> None:
         self.code = code
         self.message = message
-        super().__init__(code, message)
+        self.retryable = retryable
+        super().__init__(code, message, retryable)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -66,6 +82,23 @@ def fitted(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
+def cost(data: bytes | memoryview, width: int, height: int) -> int:
+    """How many bytes :func:`resize` would hold at a time, at most; only the header is read.
+
+    :raises Refused: as far as the header tells, as :func:`resize` does.
+    """
+    with _opened(data) as picture:
+        pixels = picture.width * picture.height
+        size = _set_up(picture, width, height)
+        wide, high = picture.size  # as it will be decoded
+        # Twice: a palette, transparency or CMYK are converted before they are resampled.
+        held = 2 * PIXEL * wide * high
+        if picture.info.get("progressive"):  # all coefficients, of the undrafted picture
+            held += COEFFICIENTS * pixels
+        # Lanczos goes across first, when the picture is reduced to twice the gap or less.
+        return held + PIXEL * size[0] * (min(high, 2 * GAP * size[1]) + 2 * size[1])
+
+
 def resize(data: bytes | memoryview, width: int, height: int) -> Resized:
     """*data* as a picture of *width* x *height*, upright, in its own format, bare of metadata.
 
@@ -75,26 +108,46 @@ def resize(data: bytes | memoryview, width: int, height: int) -> Resized:
     """
     started = time.monotonic()
     with _opened(data) as picture:
+        size = _set_up(picture, width, height)
         try:
-            upright = upright_size(picture)
-            size = fitted(width, height, upright)
-            if upright != picture.size:
-                size = size[::-1]  # it is turned when it is small
-            picture.draft(None, (size[0] * GAP, size[1] * GAP))
             picture.load()
             result = _resampleable(picture).resize(
                 size, Image.Resampling.LANCZOS, reducing_gap=float(GAP)
             )
             ImageOps.exif_transpose(result, in_place=True)
-        except Refused:
-            raise
         except Exception as error:  # of malformed data Pillow raises whatever it stumbles over
-            raise Refused("DAMAGED", f"{error or type(error).__name__}") from error
+            raise _damaged(error) from error
         result.info.clear()
         kind = "PNG" if picture.format == "PNG" else "JPEG"  # a JPEG of several pictures is "MPO"
         out = io.BytesIO()
         result.save(out, kind, quality=QUALITY)
     return Resized(out.getvalue(), kind, *result.size, time.monotonic() - started)
+
+
+def _set_up(picture: Image.Image, width: int, height: int) -> tuple[int, int]:
+    """Have *picture* decoded no larger than it has to be; the size to resample it to.
+
+    :raises Refused: if the size asked for is wrong, or the metadata are damaged.
+    """
+    try:
+        upright = upright_size(picture)
+    except Exception as error:
+        raise _damaged(error) from error
+    size = fitted(width, height, upright)
+    if upright != picture.size:
+        size = size[::-1]  # it is turned when it is small
+    picture.draft(None, (size[0] * GAP, size[1] * GAP))
+    return size
+
+
+def _damaged(error: Exception) -> Refused:
+    return Refused("DAMAGED", f"{error or type(error).__name__}")
+
+
+def have_pillow_refuse_bombs() -> None:
+    """Have Pillow itself refuse what claims too many pixels, too, and not just warn."""
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
@@ -115,7 +168,7 @@ def _opened(data: bytes | memoryview) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused("TOO_LARGE", str(error)) from None
     except Exception as error:
-        raise Refused("DAMAGED", f"{error or type(error).__name__}") from error
+        raise _damaged(error) from error
     wide, high = picture.size
     if wide * high > MAX_PIXELS:
         picture.close()
