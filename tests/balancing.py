@@ -44,18 +44,20 @@ def serving(manager: ConnManager, make_job: Callable[[], Job]) -> Iterator[Addre
 
 
 @contextmanager
-def a_backend(name: str = "b1", processes: bool = False) -> Iterator[Address]:
+def a_backend(
+    name: str = "b1", processes: bool = False, intake: int = 64 * 2**20
+) -> Iterator[Address]:
     manager = ConnManager(HERE, codec=codec)
     resizer = Resizer(processes=processes)
-    intake = Intake(64 * 2**20)
+    pictures = Intake(intake)
     try:
         with serving(
-            manager, lambda: backend.connection_job(manager, resizer, intake, name)
+            manager, lambda: backend.connection_job(manager, resizer, pictures, name)
         ) as address:
             yield address
     finally:
         resizer.close()
-    assert (intake.held, resizer.held) == (0, 0)
+    assert (pictures.held, resizer.held) == (0, 0)
 
 
 @contextmanager

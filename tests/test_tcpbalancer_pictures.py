@@ -216,3 +216,10 @@ def test_the_contact_sheet_shows_every_card_even_that_of_a_broken_picture(tmp_pa
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.format == "PNG"
         assert len(sheet.convert("RGB").getcolors(sheet.width * sheet.height)) > 100
+
+
+def test_a_png_taken_sideways_comes_back_upright() -> None:
+    exif = Image.Exif()
+    exif[resizing.ORIENTATION] = 6
+    result = resize(picture("PNG", (80, 60), exif=exif), 30, 0)
+    assert opened(result.data).size == (30, 40)

@@ -109,12 +109,14 @@ def resize(data: bytes | memoryview, width: int, height: int) -> Resized:
     started = time.monotonic()
     with _opened(data) as picture:
         size = _set_up(picture, width, height)
+        turned = _orientation(picture) is not None
         try:
             picture.load()
             result = _resampleable(picture).resize(
                 size, Image.Resampling.LANCZOS, reducing_gap=float(GAP)
             )
-            ImageOps.exif_transpose(result, in_place=True)
+            if turned:  # what is only known from behind the pixels comes too late
+                ImageOps.exif_transpose(result, in_place=True)
         except Exception as error:  # of malformed data Pillow raises whatever it stumbles over
             raise _damaged(error) from error
         result.info.clear()
@@ -153,7 +155,13 @@ def have_pillow_refuse_bombs() -> None:
 def upright_size(picture: Image.Image) -> tuple[int, int]:
     """The size of *picture* once it has been turned as its metadata ask for."""
     wide, high = picture.size
-    return (high, wide) if picture.getexif().get(ORIENTATION) in SIDEWAYS else (wide, high)
+    return (high, wide) if _orientation(picture) in SIDEWAYS else (wide, high)
+
+
+def _orientation(picture: Image.Image) -> int | None:
+    # A PNG's own method would unpack all of it, to see what stands behind the pixels.
+    orientation: int | None = Image.Image.getexif(picture).get(ORIENTATION)
+    return orientation
 
 
 def _opened(data: bytes | memoryview) -> Image.Image:
