@@ -33,7 +33,9 @@ MAX_SIDE = 8192  # of the picture that goes
 MAX_SCANS = 100
 
 QUALITY = 85
-PIXEL, COEFFICIENTS = 4, 6  # bytes of each pixel: unpacked, and while a JPEG comes in scans
+# What takes memory, in bytes: a pixel; its coefficients, as long as a JPEG comes in scans;
+# and whatever the libraries need for themselves.
+PIXEL, COEFFICIENT, OVERHEAD = 4, 6, 2**20
 GAP = 3  # decode and reduce to this many times the wanted size, then resample properly
 START_OF_SCAN = b"\xff\xda"
 ORIENTATION = 0x0112
@@ -88,15 +90,22 @@ def cost(data: bytes | memoryview, width: int, height: int) -> int:
     :raises Refused: as far as the header tells, as :func:`resize` does.
     """
     with _opened(data) as picture:
-        pixels = picture.width * picture.height
-        size = _set_up(picture, width, height)
+        coefficients = picture.width * picture.height if picture.info.get("progressive") else 0
+        across, down = _set_up(picture, width, height)
         wide, high = picture.size  # as it will be decoded
-        # Twice: a palette, transparency or CMYK are converted before they are resampled.
-        held = 2 * PIXEL * wide * high
-        if picture.info.get("progressive"):  # all coefficients, of the undrafted picture
-            held += COEFFICIENTS * pixels
-        # Lanczos goes across first, when the picture is reduced to twice the gap or less.
-        return held + PIXEL * size[0] * (min(high, 2 * GAP * size[1]) + 2 * size[1])
+        reduced = min(wide, 2 * GAP * across), min(high, 2 * GAP * down)
+        pixels = _copies(picture) * wide * high
+        if reduced != (wide, high):
+            pixels += reduced[0] * reduced[1]
+        pixels += across * reduced[1]  # Lanczos goes across first, and then down
+        pixels += 2 * across * down  # the result, also as a file
+        return PIXEL * pixels + COEFFICIENT * coefficients + OVERHEAD
+
+
+def _copies(picture: Image.Image) -> int:
+    """How often all of *picture* is held at a time, in one mode or another."""
+    transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    return 1 + (picture.mode not in ("L", "RGB", "RGBA")) + transparent
 
 
 def resize(data: bytes | memoryview, width: int, height: int) -> Resized:
@@ -189,7 +198,7 @@ def _opened(data: bytes | memoryview) -> Image.Image:
 
 def _resampleable(picture: Image.Image) -> Image.Image:
     """*picture* in a mode that can be resampled and saved: palettes have no colours between."""
-    if picture.mode in ("L", "RGB") and "transparency" not in picture.info:
+    if picture.mode in ("L", "RGB", "RGBA") and "transparency" not in picture.info:
         return picture
     if picture.mode in ("I", "I;16"):
         picture = _in_8_bits(picture)
