@@ -24,6 +24,7 @@ from examples.tcpbalancer.files import Outputs, pictures_below
 from examples.tcpbalancer.options import check_client, client_parser, set_up_logging
 from examples.tcpbalancer.progress import Meter
 from examples.tcpbalancer.protocol import MAX_FRAME, codec
+from examples.tcpbalancer.reports import write_report
 from examples.tcpbalancer.statistics import Statistics
 from examples.tcpbalancer.texts import brief, printable
 from gowork import IdleTimeout, Job, JobState
@@ -151,24 +152,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _resize_all(options: Namespace, paths: Sequence[Path], outputs: Outputs | None) -> int:
     console = Console(highlight=False)
-    failed: list[Outcome] = []
+    outcomes: list[Outcome] = []
     with Meter("resizing", len(paths) * options.times, console) as meter:
 
         def show(outcome: Outcome) -> None:
             meter.step(str(outcome.request.name))
-            if outcome.failure is not None:
-                failed.append(outcome)
+            outcomes.append(outcome)
 
-        client = Client(
-            options.proxy, (options.width, options.height), outputs, show, options.timeout
-        )
+        size = options.width, options.height
+        client = Client(options.proxy, size, outputs, show, options.timeout)
         for _ in range(options.times):
             connections = random.randint(options.minconns, options.maxconns)
             client.resize(options.input, paths, connections)
     client.statistics.stop()
+    failed = [outcome for outcome in outcomes if outcome.failure is not None]
     for outcome in failed:
         print(printable(f"{outcome.request.name}: {outcome.failure}, {outcome.message}"))
     console.print(client.statistics.table())
+    if options.report is not None:
+        try:
+            write_report(options.report, "Resized pictures", client.statistics, outcomes)
+        except OSError as error:
+            print(f"there is no report: {error}", file=sys.stderr)
+            return 1
+        print(f"all pictures, to look at: {options.report}")
     return 1 if failed else 0
 
 

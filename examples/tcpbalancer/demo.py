@@ -25,6 +25,7 @@ from examples.tcpbalancer.options import address
 from examples.tcpbalancer.pictures import SAMPLES, Sample, written
 from examples.tcpbalancer.processes import Server
 from examples.tcpbalancer.progress import Meter
+from examples.tcpbalancer.reports import write_report
 from examples.tcpbalancer.resizing import fitted
 from examples.tcpbalancer.sheets import Card, contact_sheet
 from examples.tcpbalancer.signals import until_a_signal
@@ -47,6 +48,7 @@ class Demo:
         self.originals = directory / "originals"
         self.outputs = Outputs(directory / "resized")
         self.sheet = directory / "contact-sheet.png"
+        self.report = directory / "report.html"
         self.logs = directory / "logs"
         self.logs.mkdir(exist_ok=True)
         self.samples = samples
@@ -113,7 +115,7 @@ class Demo:
         return problems
 
     def draw_sheet(self, statistics: Statistics) -> None:
-        """Make the contact sheet."""
+        """Make the contact sheet, and the report."""
         summary = (
             f"{statistics.requests} pictures, {statistics.ok} resized and {statistics.failed}"
             f" refused, by {len(BACKENDS)} backends in {statistics.seconds:.1f} s"
@@ -124,7 +126,9 @@ class Demo:
             for sample in self.samples
             if sample.path in found
         ]
-        contact_sheet(cards, "Before and after the balancer", summary, self.sheet)
+        title = "Before and after the balancer"
+        contact_sheet(cards, title, summary, self.sheet)
+        write_report(self.report, title, statistics, self.outcomes)
 
     def _found(self) -> dict[str, Outcome]:
         return {outcome.request.name.as_posix(): outcome for outcome in self.outcomes}
@@ -179,6 +183,7 @@ def run(directory: Path, samples: Sequence[Sample] = SAMPLES) -> int:
         problems += demo.problems()
         demo.draw_sheet(statistics)
         print(f"before and after, to look at: {demo.sheet}")
+        print(f"and as a page: {demo.report}")
     elif job.state is JobState.DONE:
         problems.append("stopped before the end")
     for problem in problems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["Outputs", "pictures_below"]
+__all__ = ["Outputs", "pictures_below", "write_whole"]
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
 MAGICS = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}
@@ -43,6 +43,19 @@ def _is_picture(path: Path) -> bool:
         return True  # nobody can tell; that it is unreadable will be its outcome
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write *data* to *path*, all of it or nothing.
+
+    :raises OSError: if it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 class Outputs:
     """Writes results as ``NAME-WxH.ext`` below *directory*, in the originals' sub-directories.
 
@@ -71,12 +84,7 @@ class Outputs:
             raise ValueError(f"what came is no {kind} of {width}x{height}")
         path = self._free(original, f"{original.stem}-{width}x{height}", SUFFIXES[kind])
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, data)
         return path
 
     def _free(self, original: Path, stem: str, suffix: str) -> Path:

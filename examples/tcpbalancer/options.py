@@ -107,6 +107,8 @@ def client_parser() -> argparse.ArgumentParser:
                         help="and at most so many (default: --minconns)")  # fmt: skip
     parser.add_argument("--timeout", type=number(1), default=30, metavar="S",
                         help="seconds that one picture may take (default: 30)")  # fmt: skip
+    parser.add_argument("--report", type=Path, metavar="FILE.html",
+                        help="write a page with all pictures, before and after")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
                         help="send and receive no pictures, write no files")  # fmt: skip
     return _with_common(parser)
