@@ -19,7 +19,7 @@ from gowork.net.streams import Stream
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "PAUSE", 0.001)
+    monkeypatch.setattr(client, "PAUSE", 0.01)
 
 
 def result(head: Resize, body: object) -> Message[Result]:

@@ -2,7 +2,7 @@
 
 The bytes come from a stranger. So the header is read first and alone: only JPEG and PNG
 are tried, and the size it claims is checked before a single pixel is unpacked. A JPEG is
-then decoded at no more than about three times the wanted size (``draft``), which costs a
+then decoded at no less than twice the wanted size (``draft``), or little more, which costs a
 fraction of the time and memory of the whole picture and cannot be told from it.
 """
 
@@ -36,7 +36,9 @@ QUALITY = 85
 # What takes memory, in bytes: a pixel; its coefficients, as long as a JPEG comes in scans;
 # and whatever the libraries need for themselves.
 PIXEL, COEFFICIENT, OVERHEAD = 4, 6, 2**20
-GAP = 3  # decode and reduce to this many times the wanted size, then resample properly
+# Decode a JPEG to so many times the wanted size, or more, and reduce any picture to so many
+# times, before it is resampled properly.
+DRAFT, GAP = 2, 3
 START_OF_SCAN = b"\xff\xda"
 ORIENTATION = 0x0112
 SIDEWAYS = frozenset({5, 6, 7, 8})
@@ -147,7 +149,7 @@ def _set_up(picture: Image.Image, width: int, height: int) -> tuple[int, int]:
     size = fitted(width, height, upright)
     if upright != picture.size:
         size = size[::-1]  # it is turned when it is small
-    picture.draft(None, (size[0] * GAP, size[1] * GAP))
+    picture.draft(None, (size[0] * DRAFT, size[1] * DRAFT))
     return size
 
 
