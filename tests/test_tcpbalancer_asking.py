@@ -144,3 +144,19 @@ def test_answers_that_come_in_another_order_go_to_the_right_files(tmp_path: Path
         Client(address, (50, 0), Outputs(tmp_path / "out")).resize(tmp_path / "in", paths, 1)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["a-50x5.jpg", "b-50x10.jpg", "c-50x15.jpg", "d-50x20.jpg"]
+
+
+def test_no_connection_is_asked_for_more_than_it_may_be(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def count(stream: Stream) -> None:
+        number = 0
+        for number, (head, body) in enumerate(iter(stream.recv_frame, None), 1):
+            stream.write_frame(result(head, body))
+        asked.append(number)
+
+    paths = fill(tmp_path / "in", **{name: picture() for name in "abcde"})
+    with a_false_backend(count, 4) as address:
+        asker = Client(address, (4, 3), Outputs(tmp_path / "out"), most=2)
+        asker.resize(tmp_path / "in", paths, 1)
+    assert (asked, asker.statistics.ok) == ([2, 2, 1], 5)

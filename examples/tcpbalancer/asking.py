@@ -59,6 +59,7 @@ class Asker:
 
     :param outputs: where results go; None for a dry run.
     :param seconds: how long each may take.
+    :param most: how many requests it takes.
     """
 
     todo: deque[Request]
@@ -66,6 +67,7 @@ class Asker:
     outputs: Outputs | None
     seconds: float
     tell: Callable[[Outcome], object]
+    most: float = math.inf
     answered: int = 0
     #: What was refused for a reason that may pass, and shall be asked for elsewhere.
     put_off: list[Outcome] = field(default_factory=list)
@@ -88,11 +90,12 @@ class Asker:
 
         def ask(task: Task) -> None:
             allowed.recv()
-            if self.put_off or not self.todo:
+            if self.put_off or not self.todo or self.most < 1:
                 job.value.shutdown_write()  # the other end will end, too
                 task.done()
                 return
             request = self.todo.popleft()
+            self.most -= 1
             self._under_way[request.number] = request  # what cannot be read now is lost with it
             picture = self._read(request)
             if picture is None:

@@ -9,6 +9,7 @@ What was under way on a connection that is lost is asked for again on a new one.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import sys
 from argparse import Namespace
@@ -53,6 +54,7 @@ class Client:
 
     :param outputs: where results go; None for a dry run.
     :param seconds: how long a backend may take over one picture.
+    :param most: how many are asked for on one connection.
     :param on_outcome: is called with each :class:`Outcome` as it comes.
     """
 
@@ -63,6 +65,7 @@ class Client:
         outputs: Outputs | None,
         on_outcome: Callable[[Outcome], object] = lambda outcome: None,
         seconds: float = 30.0,
+        most: float = math.inf,
     ) -> None:
         self.statistics = Statistics()
         self._manager = ConnManager(proxy, codec=codec, max_frame=MAX_FRAME)
@@ -70,6 +73,7 @@ class Client:
         self._outputs = outputs
         self._on_outcome = on_outcome
         self._seconds = seconds
+        self._most = most
         self._todo: deque[Request] = deque()
 
     def resize(self, root: Path, paths: Sequence[Path], connections: int) -> None:
@@ -95,7 +99,9 @@ class Client:
         lost = pauses = 0
         while self._todo and lost < TRIES:
             gevent.sleep(PAUSE * pauses * random.uniform(0.5, 1))
-            asker = Asker(self._todo, self._size, self._outputs, self._seconds, self._tell)
+            asker = Asker(
+                self._todo, self._size, self._outputs, self._seconds, self._tell, self._most
+            )
             connection = asker.connection_job(self._manager)
             self.statistics.connections += 1
             connection.run()
@@ -160,7 +166,7 @@ def _resize_all(options: Namespace, paths: Sequence[Path], outputs: Outputs | No
             outcomes.append(outcome)
 
         size = options.width, options.height
-        client = Client(options.proxy, size, outputs, show, options.timeout)
+        client = Client(options.proxy, size, outputs, show, options.timeout, options.requests)
         for _ in range(options.times):
             connections = random.randint(options.minconns, options.maxconns)
             client.resize(options.input, paths, connections)

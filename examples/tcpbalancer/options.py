@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,8 @@ def client_parser() -> argparse.ArgumentParser:
                         help="use at least so many connections at a time (default: 1)")  # fmt: skip
     parser.add_argument("--maxconns", type=number(1), metavar="N",
                         help="and at most so many (default: --minconns)")  # fmt: skip
+    parser.add_argument("--requests-per-conn", type=number(1), default=math.inf, metavar="N",
+                        dest="requests", help="then use another (default: no limit)")  # fmt: skip
     parser.add_argument("--timeout", type=number(1), default=30, metavar="S",
                         help="seconds that one picture may take (default: 30)")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE.html",
