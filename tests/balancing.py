@@ -17,6 +17,7 @@ from examples.tcpbalancer.client import Client
 from examples.tcpbalancer.files import Outputs, pictures_below
 from examples.tcpbalancer.memory import Intake
 from examples.tcpbalancer.protocol import MAX_FRAME, Hello, codec
+from examples.tcpbalancer.resizing import Wanted
 from examples.tcpbalancer.serving import accepting
 from examples.tcpbalancer.workers import Resizer
 from gowork import Job
@@ -130,7 +131,9 @@ def outcomes(
     came: dict[str, Outcome] = {}
     paths = fill(tmp_path / "in", **files)
     outputs = None if dry else Outputs(tmp_path / "out")
-    client = Client(address, (40, 30), outputs, lambda o: came.update({o.request.name.stem: o}))
+    client = Client(
+        address, Wanted(40, 30), outputs, lambda o: came.update({o.request.name.stem: o})
+    )
     client.resize(tmp_path / "in", paths, connections)
     return came, client
 

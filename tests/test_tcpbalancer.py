@@ -21,7 +21,7 @@ from examples.tcpbalancer import asking, backend, client, demo, resizing, scenes
 from examples.tcpbalancer.files import Outputs
 from examples.tcpbalancer.pictures import SAMPLES, Sample, written
 from examples.tcpbalancer.protocol import MAX_FRAME, Hello, Refusal, Resize, Result, codec
-from examples.tcpbalancer.resizing import Refused, Resized, fitted
+from examples.tcpbalancer.resizing import Refused, Resized, Wanted, fitted
 from examples.tcpbalancer.serving import new_connection
 from gowork.net.managers import ConnManager
 from gowork.net.messages import Message
@@ -179,7 +179,7 @@ def test_a_picture_that_no_file_descriptor_is_left_for_is_asked_for_again(
     came = []
     with a_backend() as address:
         outputs = Outputs(tmp_path / "out")
-        client.Client(address, (4, 3), outputs, came.append).resize(tmp_path / "in", paths, 1)
+        client.Client(address, Wanted(4, 3), outputs, came.append).resize(tmp_path / "in", paths, 1)
     assert [one.failure for one in came] == [outcome]
 
 
@@ -188,8 +188,8 @@ def test_a_result_too_large_for_a_message_is_refused_and_the_connection_goes_on(
 ) -> None:
     resize = resizing.resize
 
-    def resize_to_much(data: memoryview, width: int, height: int) -> Resized:
-        result = resize(data, width, height)
+    def resize_to_much(data: memoryview, wanted: Wanted) -> Resized:
+        result = resize(data, wanted)
         return result._replace(data=bytes(MAX_FRAME)) if b"much" in bytes(data) else result
 
     monkeypatch.setattr(resizing, "resize", resize_to_much)
@@ -262,7 +262,7 @@ def test_a_client_is_not_idle_while_its_picture_is_resized(
 def test_resizing_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     release = []
 
-    def slow(data: object, width: int, height: int) -> object:
+    def slow(data: object, wanted: Wanted) -> object:
         while not release:
             sleep(0.001)
         return Refused("SLOW", "")
@@ -271,7 +271,7 @@ def test_resizing_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(resizing, "resize", slow)
     resizer = workers.Resizer()
     with resizer.loan() as loan:
-        answers = gevent.spawn(resizer.resize, loan, memoryview(picture()), 1, 1, 10.0)
+        answers = gevent.spawn(resizer.resize, loan, memoryview(picture()), Wanted(1, 1), 10.0)
         gevent.sleep(0.01)  # it is only if the loop goes on that this returns
         release.append(True)
         assert answers.get(timeout=10).code == "SLOW"
@@ -298,6 +298,16 @@ def test_the_client_command_says_by_its_status_whether_all_went_well(
         fill(tmp_path / "in", b=b"rubbish")
         assert client.main([*options, "--output", str(tmp_path / "out")]) == 1
         assert "b.jpg: NOT_A_PICTURE" in capsys.readouterr().out
+
+
+def test_the_client_command_passes_on_how_pictures_are_wanted(tmp_path: Path) -> None:
+    fill(tmp_path / "in", a=picture((80, 60)))
+    with a_backend() as (host, port):
+        options = ["--proxy", f"{host}:{port}", "--input", str(tmp_path / "in")]
+        options += ["--output", str(tmp_path / "out"), "-w", "40", "-h", "40"]
+        assert client.main([*options, "--mode", "fit", "--format", "png"]) == 0
+        assert client.main([*options, "--mode", "cover", "--quality", "9"]) == 0
+    assert sorted(os.listdir(tmp_path / "out")) == ["a-40x30.png", "a-40x40.jpg"]
 
 
 def test_an_empty_directory_is_done_at_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from examples.tcpbalancer import client
 from examples.tcpbalancer.client import Client
 from examples.tcpbalancer.files import Outputs
 from examples.tcpbalancer.protocol import MAX_FRAME, Hello, Refusal, Resize, Result
+from examples.tcpbalancer.resizing import Wanted
 from gowork.net.messages import Message
 from gowork.net.streams import Stream
 
@@ -132,7 +133,7 @@ def test_the_seconds_that_a_picture_may_take_go_with_it(tmp_path: Path) -> None:
 
     paths = fill(tmp_path / "in", a=picture())
     with a_false_backend(listen) as address:
-        asker = Client(address, (4, 3), Outputs(tmp_path / "out"), seconds=7.0)
+        asker = Client(address, Wanted(4, 3), Outputs(tmp_path / "out"), seconds=7.0)
         asker.resize(tmp_path / "in", paths, 1)
     assert heard == [7.0]
 
@@ -141,7 +142,7 @@ def test_answers_that_come_in_another_order_go_to_the_right_files(tmp_path: Path
     sizes = {"a": (100, 10), "b": (100, 20), "c": (100, 30), "d": (100, 40)}
     paths = fill(tmp_path / "in", **{name: picture(size) for name, size in sizes.items()})
     with a_backend() as address:
-        Client(address, (50, 0), Outputs(tmp_path / "out")).resize(tmp_path / "in", paths, 1)
+        Client(address, Wanted(50, 0), Outputs(tmp_path / "out")).resize(tmp_path / "in", paths, 1)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["a-50x5.jpg", "b-50x10.jpg", "c-50x15.jpg", "d-50x20.jpg"]
 
@@ -150,13 +151,13 @@ def test_no_connection_is_asked_for_more_than_it_may_be(tmp_path: Path) -> None:
     asked: list[int] = []
 
     def count(stream: Stream) -> None:
-        number = 0
-        for number, (head, body) in enumerate(iter(stream.recv_frame, None), 1):
+        asked.append(0)
+        for head, body in iter(stream.recv_frame, None):
+            asked[-1] += 1
             stream.write_frame(result(head, body))
-        asked.append(number)
 
     paths = fill(tmp_path / "in", **{name: picture() for name in "abcde"})
     with a_false_backend(count, 4) as address:
-        asker = Client(address, (4, 3), Outputs(tmp_path / "out"), most=2)
+        asker = Client(address, Wanted(4, 3), Outputs(tmp_path / "out"), most=2)
         asker.resize(tmp_path / "in", paths, 1)
     assert (asked, asker.statistics.ok) == ([2, 2, 1], 5)

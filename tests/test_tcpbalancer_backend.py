@@ -18,7 +18,7 @@ from PIL import Image, ImageFile
 from examples.tcpbalancer import backend, resizing
 from examples.tcpbalancer.memory import Budget, Intake
 from examples.tcpbalancer.protocol import MAX_FRAME, Hello, Refusal, Resize, Result, codec
-from examples.tcpbalancer.resizing import Resized
+from examples.tcpbalancer.resizing import Resized, Wanted
 from examples.tcpbalancer.workers import Resizer
 from gowork.net.frames import encode_frame
 from gowork.net.managers import ConnManager
@@ -49,11 +49,11 @@ class Gate:
         self._resize = resizing.resize
         monkeypatch.setattr(resizing, "resize", self)
 
-    def __call__(self, data: Any, width: int, height: int) -> Resized:
+    def __call__(self, data: Any, wanted: Wanted) -> Resized:
         if Image.open(io.BytesIO(data)).size == LARGE:
             self.at_work += 1
             assert self.opened.wait(20)
-        return self._resize(data, width, height)
+        return self._resize(data, wanted)
 
     def open(self) -> None:
         self.opened.set()
@@ -162,15 +162,15 @@ def test_what_unpacking_takes_is_known_from_the_header(monkeypatch: pytest.Monke
     jpeg, png = picture(size), picture(size, "PNG")
     Image.new("RGB", size).save(scans, "JPEG", progressive=True)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("was unpacked"))
-    assert resizing.cost(jpeg, 100, 0) < 2000 * 1500  # it is not decoded in full
-    assert resizing.cost(png, 100, 0) > 2000 * 1500 * 4
-    assert resizing.cost(scans.getvalue(), 100, 0) > 2000 * 1500 * 3
+    assert resizing.cost(jpeg, Wanted(100, 0)) < 2000 * 1500  # it is not decoded in full
+    assert resizing.cost(png, Wanted(100, 0)) > 2000 * 1500 * 4
+    assert resizing.cost(scans.getvalue(), Wanted(100, 0)) > 2000 * 1500 * 3
 
 
 def test_a_picture_that_takes_more_than_all_the_memory_is_too_large() -> None:
     resizer = Resizer(memory=1000)
     with resizer.loan() as loan:
-        outcome = resizer.resize(loan, memoryview(picture()), 10, 10, 10.0)
+        outcome = resizer.resize(loan, memoryview(picture()), Wanted(10, 10), 10.0)
     assert (outcome.code, outcome.retryable) == ("TOO_LARGE", False)
     resizer.close()
 
@@ -178,7 +178,7 @@ def test_a_picture_that_takes_more_than_all_the_memory_is_too_large() -> None:
 def test_a_result_is_held_until_it_has_been_written() -> None:
     resizer = Resizer()
     with resizer.loan() as loan:
-        outcome = resizer.resize(loan, memoryview(picture()), 10, 10, 10.0)
+        outcome = resizer.resize(loan, memoryview(picture()), Wanted(10, 10), 10.0)
         assert resizer.held == len(outcome.data)
     assert resizer.held == 0
     resizer.close()
@@ -238,7 +238,7 @@ def test_a_picture_that_takes_too_long_is_refused_in_time_and_held_until_its_thr
     gate = Gate(monkeypatch)
     resizer = Resizer()
     with resizer.loan() as loan:
-        outcome = resizer.resize(loan, memoryview(picture(LARGE)), 10, 10, 0.1)
+        outcome = resizer.resize(loan, memoryview(picture(LARGE)), Wanted(10, 10), 0.1)
     assert (outcome.code, outcome.retryable) == ("EXPIRED", True)
     assert resizer.held > 0
     gate.open()
@@ -284,15 +284,15 @@ def test_a_process_is_killed_on_the_deadline_and_another_takes_its_place() -> No
     resizer = Resizer(processes=True)
     data = memoryview(picture())
     with resizer.loan() as loan:
-        assert isinstance(resizer.resize(loan, data, 10, 10, 20.0), Resized)
+        assert isinstance(resizer.resize(loan, data, Wanted(10, 10), 20.0), Resized)
     (worker,) = workers_of(resizer)
     os.kill(worker._process.pid, signal.SIGSTOP)  # it takes for ever now
     with resizer.loan() as loan:
-        assert resizer.resize(loan, data, 10, 10, 0.3).code == "EXPIRED"
+        assert resizer.resize(loan, data, Wanted(10, 10), 0.3).code == "EXPIRED"
     assert worker.status == -signal.SIGKILL
     assert resizer.held == 0
     with resizer.loan() as loan:
-        assert isinstance(resizer.resize(loan, data, 10, 10, 20.0), Resized)
+        assert isinstance(resizer.resize(loan, data, Wanted(10, 10), 20.0), Resized)
     resizer.close()
 
 
@@ -300,10 +300,10 @@ def test_a_process_that_dies_costs_one_picture_that_may_be_asked_for_again() -> 
     resizer = Resizer(processes=True)
     data = memoryview(picture())
     with resizer.loan() as loan:
-        resizer.resize(loan, data, 10, 10, 20.0)
+        resizer.resize(loan, data, Wanted(10, 10), 20.0)
     os.kill(workers_of(resizer)[0]._process.pid, signal.SIGKILL)
     with resizer.loan() as loan:
-        outcome = resizer.resize(loan, data, 10, 10, 20.0)
+        outcome = resizer.resize(loan, data, Wanted(10, 10), 20.0)
     assert (outcome.code, outcome.retryable) == ("INTERNAL", True)
     assert "-9" in outcome.message
     resizer.close()
@@ -312,7 +312,7 @@ def test_a_process_that_dies_costs_one_picture_that_may_be_asked_for_again() -> 
 def test_a_process_ends_when_its_backend_is_gone() -> None:
     resizer = Resizer(processes=True)
     with resizer.loan() as loan:
-        resizer.resize(loan, memoryview(picture()), 10, 10, 20.0)
+        resizer.resize(loan, memoryview(picture()), Wanted(10, 10), 20.0)
     (worker,) = workers_of(resizer)
     worker._stream.close()
     assert worker._process.wait(10) == 0

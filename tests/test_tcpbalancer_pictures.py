@@ -13,7 +13,7 @@ from PIL import Image
 
 from examples.tcpbalancer import resizing
 from examples.tcpbalancer.pictures import SAMPLES, Sample, written
-from examples.tcpbalancer.resizing import MAX_SIDE, Refused, fitted, resize
+from examples.tcpbalancer.resizing import MAX_SIDE, Refused, Wanted, fitted, resize
 from examples.tcpbalancer.sheets import Card, contact_sheet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,13 +35,13 @@ def opened(data: bytes) -> Image.Image:
 
 def refusal(data: bytes, width: int = 10, height: int = 10) -> str:
     with pytest.raises(Refused) as caught:
-        resize(data, width, height)
+        resize(data, Wanted(width, height))
     return caught.value.code
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_picture_comes_back_in_its_own_format_and_really_of_the_size_reported(kind: str) -> None:
-    result = resize(picture(kind), 20, 15)
+    result = resize(picture(kind), Wanted(20, 15))
     assert (result.format, result.width, result.height) == (kind, 20, 15)
     assert (opened(result.data).format, opened(result.data).size) == (kind, (20, 15))
     assert result.seconds >= 0
@@ -54,6 +54,53 @@ def test_a_side_of_0_keeps_the_proportions_and_two_sides_are_obeyed(
     wanted: tuple[int, int], real: tuple[int, int]
 ) -> None:
     assert fitted(*wanted, (80, 60)) == real
+
+
+@pytest.mark.parametrize(
+    ("wanted", "real"), [((40, 40), (40, 30)), ((40, 10), (13, 10)), ((20, 0), (20, 15))]
+)
+def test_to_fit_is_to_keep_the_proportions_within_both_sides(
+    wanted: tuple[int, int], real: tuple[int, int]
+) -> None:
+    result = resize(picture(), Wanted(*wanted, "fit"))
+    assert opened(result.data).size == (result.width, result.height) == real
+
+
+def striped(turned: bool = False) -> bytes:
+    """A wide picture, or the same for a phone held upright: red, a middle of green, red."""
+    image, out = Image.new("RGB", (300, 100), "red"), io.BytesIO()
+    image.paste("lime", (100, 0, 200, 100))
+    exif = Image.Exif()
+    if turned:
+        image = image.transpose(Image.Transpose.ROTATE_90)
+        exif[resizing.ORIENTATION] = 6
+    image.save(out, "JPEG", quality=95, subsampling=0, exif=exif)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_to_cover_is_to_cut_off_what_is_too_much_on_both_ends(turned: bool) -> None:
+    result = opened(resize(striped(turned), Wanted(20, 20, "cover")).data)
+    assert result.size == (20, 20)
+    for corner in ((1, 1), (18, 1), (1, 18), (18, 18)):
+        red, green, _ = result.getpixel(corner)
+        assert green > 200 > 60 > red
+
+
+def test_another_format_can_be_asked_for_and_what_was_transparent_is_white_in_a_jpeg() -> None:
+    clear = io.BytesIO()
+    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(clear, "PNG")
+    result = resize(clear.getvalue(), Wanted(10, 10, format="JPEG"))
+    assert (result.format, opened(result.data).format) == ("JPEG", "JPEG")
+    assert opened(result.data).getpixel((5, 5)) == (255, 255, 255)
+    assert opened(resize(picture(), Wanted(10, 10, format="PNG")).data).format == "PNG"
+
+
+def test_a_lower_quality_makes_smaller_files() -> None:
+    noise = io.BytesIO()
+    Image.effect_noise((200, 200), 90).save(noise, "JPEG")
+    sizes = [len(resize(noise.getvalue(), Wanted(100, 0, quality=q)).data) for q in (20, 85)]
+    assert sizes[0] < sizes[1] / 2
 
 
 def test_a_sliver_never_gets_a_side_of_0() -> None:
@@ -81,7 +128,7 @@ def test_a_picture_cut_short_is_damaged(kind: str) -> None:
 
 
 def test_trailing_bytes_do_not_come_back() -> None:
-    clean, dirty = resize(picture(), 20, 0), resize(picture() + b"T" * 1000, 20, 0)
+    clean, dirty = resize(picture(), Wanted(20, 0)), resize(picture() + b"T" * 1000, Wanted(20, 0))
     assert dirty.data == clean.data
 
 
@@ -106,7 +153,7 @@ def test_what_pillow_takes_for_a_bomb_is_too_large(
 def test_a_picture_taken_sideways_comes_back_upright_and_bare_of_metadata() -> None:
     exif = Image.Exif()
     exif[resizing.ORIENTATION] = 6
-    result = resize(picture(size=(80, 60), exif=exif), 30, 0)
+    result = resize(picture(size=(80, 60), exif=exif), Wanted(30, 0))
     assert (result.width, result.height) == (30, 40)
     assert opened(result.data).size == (30, 40)
     assert not opened(result.data).getexif()
@@ -114,13 +161,13 @@ def test_a_picture_taken_sideways_comes_back_upright_and_bare_of_metadata() -> N
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_every_kind_of_png_can_be_resized(mode: str) -> None:
-    result = resize(picture("PNG", mode=mode), 20, 15)
+    result = resize(picture("PNG", mode=mode), Wanted(20, 15))
     assert opened(result.data).size == (20, 15)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_every_kind_of_jpeg_can_be_resized(mode: str) -> None:
-    assert opened(resize(picture(mode=mode), 20, 15).data).size == (20, 15)
+    assert opened(resize(picture(mode=mode), Wanted(20, 15)).data).size == (20, 15)
 
 
 def test_a_jpeg_of_more_scans_than_anybody_needs_is_too_large_before_it_is_decoded(
@@ -133,7 +180,7 @@ def test_a_jpeg_of_more_scans_than_anybody_needs_is_too_large_before_it_is_decod
 
 
 def test_bytes_that_look_like_scans_are_nothing_to_a_png() -> None:
-    assert resize(picture("PNG") + resizing.START_OF_SCAN * 200, 20, 15).format == "PNG"
+    assert resize(picture("PNG") + resizing.START_OF_SCAN * 200, Wanted(20, 15)).format == "PNG"
 
 
 def grey_of_16_bits(*values: int, **options: Any) -> bytes:
@@ -147,13 +194,13 @@ def grey_of_16_bits(*values: int, **options: Any) -> bytes:
 
 
 def test_grey_of_16_bits_keeps_its_shades() -> None:
-    result = opened(resize(grey_of_16_bits(0, 100 * 257, 65535), 60, 20).data)
+    result = opened(resize(grey_of_16_bits(0, 100 * 257, 65535), Wanted(60, 20)).data)
     assert [result.getpixel((x, 10)) for x in (10, 30, 50)] == [0, 100, 255]
 
 
 def test_grey_of_16_bits_keeps_its_shades_and_its_transparency() -> None:
     data = grey_of_16_bits(0, 100 * 257, 65535, transparency=65535)
-    result = opened(resize(data, 60, 20).data)
+    result = opened(resize(data, Wanted(60, 20)).data)
     assert result.getpixel((30, 10)) == (100, 100, 100, 255)
     assert [result.getpixel((x, 10))[3] for x in (10, 50)] == [255, 0]
 
@@ -164,7 +211,7 @@ import resource, sys
 from examples.tcpbalancer import resizing, workers
 workers.Resizer()
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-print(resizing.resize(bytes.fromhex(sys.argv[1]), 4, 4)[1:4])
+print(resizing.resize(bytes.fromhex(sys.argv[1]), resizing.Wanted(4, 4))[1:4])
 """
 
 
@@ -182,7 +229,7 @@ def test_a_picture_can_be_resized_when_no_more_files_can_be_opened(kind: str) ->
 def test_transparency_survives() -> None:
     clear = io.BytesIO()
     Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(clear, "PNG")
-    assert opened(resize(clear.getvalue(), 10, 10).data).getpixel((5, 5))[3] == 0
+    assert opened(resize(clear.getvalue(), Wanted(10, 10)).data).getpixel((5, 5))[3] == 0
 
 
 def test_the_samples_are_of_every_kind_that_the_demo_promises() -> None:
@@ -203,7 +250,7 @@ def test_each_sample_can_be_drawn_and_only_the_broken_one_is_refused(
         assert refusal(path.read_bytes()) == "DAMAGED"
     else:
         width, height = small.size
-        result = resize(path.read_bytes(), width // 2, 0)
+        result = resize(path.read_bytes(), Wanted(width // 2, 0))
         assert abs(result.height - height / 2) <= 1
 
 
@@ -221,5 +268,5 @@ def test_the_contact_sheet_shows_every_card_even_that_of_a_broken_picture(tmp_pa
 def test_a_png_taken_sideways_comes_back_upright() -> None:
     exif = Image.Exif()
     exif[resizing.ORIENTATION] = 6
-    result = resize(picture("PNG", (80, 60), exif=exif), 30, 0)
+    result = resize(picture("PNG", (80, 60), exif=exif), Wanted(30, 0))
     assert opened(result.data).size == (30, 40)

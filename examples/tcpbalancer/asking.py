@@ -13,6 +13,7 @@ from pathlib import Path
 
 from examples.tcpbalancer.files import Outputs
 from examples.tcpbalancer.protocol import MAX_PICTURE, Hello, Refusal, Reply, Resize, Result
+from examples.tcpbalancer.resizing import Wanted
 from gowork import Job, Task, TaskState
 from gowork.net.managers import ConnManager
 from gowork.net.messages import Message, MessageError
@@ -63,7 +64,7 @@ class Asker:
     """
 
     todo: deque[Request]
-    size: tuple[int, int]
+    wanted: Wanted
     outputs: Outputs | None
     seconds: float
     tell: Callable[[Outcome], object]
@@ -103,8 +104,8 @@ class Asker:
                 allowed.send(None)
             else:
                 request.asked = time.monotonic()
-                dry = self.outputs is None
-                head = Resize(request.number, *self.size, self.seconds, dry)
+                dry, size, how = self.outputs is None, self.wanted[:2], self.wanted[2:]
+                head = Resize(request.number, *size, self.seconds, dry, *how)
                 job.value.write_frame(Message(head, picture))
             task.tick()
 

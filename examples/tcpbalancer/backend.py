@@ -20,7 +20,7 @@ from examples.tcpbalancer.options import backend_parser, set_up_logging
 from examples.tcpbalancer.protocol import MAX_FRAME, Hello, Resize, Result, codec
 from examples.tcpbalancer.requests import Requests
 from examples.tcpbalancer.serving import new_connection, serve
-from examples.tcpbalancer.worker import reply_with
+from examples.tcpbalancer.worker import reply_with, wanted_of
 from examples.tcpbalancer.workers import Resizer
 from gowork import ChannelClosed, Job, Task
 from gowork.net.managers import ConnManager
@@ -94,7 +94,7 @@ class Connection:
         with self._resizer.loan() as loan:
             with _beating(self._reader.progress):  # it is this end that keeps it waiting
                 seconds = deadline - time.monotonic()
-                outcome = self._resizer.resize(loan, body, head.width, head.height, seconds)
+                outcome = self._resizer.resize(loan, body, wanted_of(head), seconds)
             self._stream.write_frame(reply_with(outcome, head.request_id, self._name))
         self._requests.done(body)
         self._reader.progress()

@@ -26,6 +26,7 @@ from examples.tcpbalancer.options import check_client, client_parser, set_up_log
 from examples.tcpbalancer.progress import Meter
 from examples.tcpbalancer.protocol import MAX_FRAME, codec
 from examples.tcpbalancer.reports import write_report
+from examples.tcpbalancer.resizing import Wanted
 from examples.tcpbalancer.statistics import Statistics
 from examples.tcpbalancer.texts import brief, printable
 from gowork import IdleTimeout, Job, JobState
@@ -61,7 +62,7 @@ class Client:
     def __init__(
         self,
         proxy: tuple[str, int],
-        size: tuple[int, int],
+        wanted: Wanted,
         outputs: Outputs | None,
         on_outcome: Callable[[Outcome], object] = lambda outcome: None,
         seconds: float = 30.0,
@@ -69,7 +70,7 @@ class Client:
     ) -> None:
         self.statistics = Statistics()
         self._manager = ConnManager(proxy, codec=codec, max_frame=MAX_FRAME)
-        self._size = size
+        self._wanted = wanted
         self._outputs = outputs
         self._on_outcome = on_outcome
         self._seconds = seconds
@@ -100,7 +101,7 @@ class Client:
         while self._todo and lost < TRIES:
             gevent.sleep(PAUSE * pauses * random.uniform(0.5, 1))
             asker = Asker(
-                self._todo, self._size, self._outputs, self._seconds, self._tell, self._most
+                self._todo, self._wanted, self._outputs, self._seconds, self._tell, self._most
             )
             connection = asker.connection_job(self._manager)
             self.statistics.connections += 1
@@ -165,8 +166,10 @@ def _resize_all(options: Namespace, paths: Sequence[Path], outputs: Outputs | No
             meter.step(str(outcome.request.name))
             outcomes.append(outcome)
 
-        size = options.width, options.height
-        client = Client(options.proxy, size, outputs, show, options.timeout, options.requests)
+        wanted = Wanted(
+            options.width, options.height, options.mode, options.format.upper(), options.quality
+        )
+        client = Client(options.proxy, wanted, outputs, show, options.timeout, options.requests)
         for _ in range(options.times):
             connections = random.randint(options.minconns, options.maxconns)
             client.resize(options.input, paths, connections)

@@ -26,7 +26,7 @@ from examples.tcpbalancer.pictures import SAMPLES, Sample, written
 from examples.tcpbalancer.processes import Server
 from examples.tcpbalancer.progress import Meter
 from examples.tcpbalancer.reports import write_report
-from examples.tcpbalancer.resizing import fitted
+from examples.tcpbalancer.resizing import Wanted, fitted
 from examples.tcpbalancer.sheets import Card, contact_sheet
 from examples.tcpbalancer.signals import until_a_signal
 from examples.tcpbalancer.statistics import Statistics
@@ -96,7 +96,7 @@ class Demo:
                 self.outcomes.append(outcome)
                 meter.step(f"{outcome.request.name} by {outcome.backend or 'nobody'}")
 
-            client = Client(address(proxy), (WIDTH, 0), self.outputs, show)
+            client = Client(address(proxy), Wanted(WIDTH, 0), self.outputs, show)
             client.statistics.backends.update(dict.fromkeys(BACKENDS, 0))  # also who gets nothing
             client.resize(self.originals, paths, CONNECTIONS)
         client.statistics.stop()

@@ -44,8 +44,8 @@ def name(text: str) -> str:
     return text
 
 
-def number(least: int) -> Callable[[str], int]:
-    """A converter for whole numbers that are at least *least*."""
+def number(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """A converter for whole numbers from *least* to *most*."""
 
     def convert(text: str) -> int:
         try:
@@ -54,6 +54,8 @@ def number(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{value} is more than {most}")
         return value
 
     return convert
@@ -100,6 +102,12 @@ def client_parser() -> argparse.ArgumentParser:
                         help="the new width; 0, the default, keeps the proportions")  # fmt: skip
     parser.add_argument("-h", "--height", type=number(0), default=0, metavar="PX",
                         help="the new height; 0, the default, keeps the proportions")  # fmt: skip
+    parser.add_argument("--mode", choices=("stretch", "fit", "cover"), default="stretch",
+                        help="with both: stretch, the default, fit or cover")  # fmt: skip
+    parser.add_argument("--format", choices=("jpeg", "png"), default="",
+                        help="the new format (default: that of each original)")  # fmt: skip
+    parser.add_argument("--quality", type=number(1, 100), default=85, metavar="N",
+                        help="of JPEGs, 1 to 100 (default: 85)")  # fmt: skip
     parser.add_argument("--times", type=number(1), default=1, metavar="N",
                         help="do it all so many times (default: 1)")  # fmt: skip
     parser.add_argument("--minconns", type=number(1), default=1, metavar="N",

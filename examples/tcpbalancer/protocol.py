@@ -8,7 +8,7 @@ client alone to know.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -26,6 +26,7 @@ Pixels = Annotated[int, Meta(ge=0, lt=2**31)]
 Size = Annotated[int, Meta(ge=1, lt=2**31)]
 Seconds = Annotated[float, Meta(ge=0, le=24 * 3600)]  # which no NaN is
 Credits = Annotated[int, Meta(ge=1, le=1024)]
+Quality = Annotated[int, Meta(ge=1, le=100)]
 Word = Annotated[str, Meta(max_length=64)]
 Sentence = Annotated[str, Meta(max_length=256)]
 
@@ -50,6 +51,9 @@ class Resize(Head, frozen=True):
     height: Pixels
     seconds: Seconds = 30.0
     dry_run: bool = False
+    mode: Literal["stretch", "fit", "cover"] = "stretch"
+    format: Literal["", "JPEG", "PNG"] = ""
+    quality: Quality = 85
 
 
 class Result(Head, frozen=True):

@@ -20,6 +20,7 @@ __all__ = [
     "MAX_SIDE",
     "Refused",
     "Resized",
+    "Wanted",
     "cost",
     "fitted",
     "have_pillow_refuse_bombs",
@@ -32,7 +33,6 @@ MAX_SIDE = 8192  # of the picture that goes
 #: Each scan of a JPEG costs a pass over all its pixels, however few bytes it has itself.
 MAX_SCANS = 100
 
-QUALITY = 85
 # What takes memory, in bytes: a pixel; its coefficients, as long as a JPEG comes in scans;
 # and whatever the libraries need for themselves.
 PIXEL, COEFFICIENT, OVERHEAD = 4, 6, 2**20
@@ -70,13 +70,35 @@ class Resized(NamedTuple):
     seconds: float
 
 
-def fitted(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
+class Wanted(NamedTuple):
+    """What a picture is to become; of width and height one may be 0: keep the proportions.
+
+    With both, ``mode`` says what becomes of the proportions: ``stretch`` gives them up,
+    ``fit`` keeps all of the picture and lets it be smaller on one side, ``cover`` cuts off
+    what is too much. ``format`` is JPEG or PNG; "" keeps the picture's own.
+    """
+
+    width: int
+    height: int
+    mode: str = "stretch"
+    format: str = ""
+    quality: int = 85
+
+
+def fitted(
+    width: int, height: int, size: tuple[int, int], mode: str = "stretch"
+) -> tuple[int, int]:
     """The size that *width* x *height* means for a picture of *size*; 0 keeps the proportions.
 
     :raises Refused: if both are 0, or the result is out of bounds.
     """
     if width < 0 or height < 0 or not (width or height):
         raise Refused("BAD_REQUEST", f"{width}x{height} is no size")
+    if mode == "fit" and width and height:
+        if width * size[1] < height * size[0]:
+            height = 0
+        else:
+            width = 0
     width = width or max(1, round(size[0] * height / size[1]))
     height = height or max(1, round(size[1] * width / size[0]))
     if max(width, height) > MAX_SIDE:
@@ -86,14 +108,14 @@ def fitted(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def cost(data: bytes | memoryview, width: int, height: int) -> int:
+def cost(data: bytes | memoryview, wanted: Wanted) -> int:
     """How many bytes :func:`resize` would hold at a time, at most; only the header is read.
 
     :raises Refused: as far as the header tells, as :func:`resize` does.
     """
     with _opened(data) as picture:
         coefficients = picture.width * picture.height if picture.info.get("progressive") else 0
-        across, down = _set_up(picture, width, height)
+        across, down = _set_up(picture, wanted)
         wide, high = picture.size  # as it will be decoded
         reduced = min(wide, 2 * GAP * across), min(high, 2 * GAP * down)
         pixels = _copies(picture) * wide * high
@@ -110,8 +132,8 @@ def _copies(picture: Image.Image) -> int:
     return 1 + (picture.mode not in ("L", "RGB", "RGBA")) + transparent
 
 
-def resize(data: bytes | memoryview, width: int, height: int) -> Resized:
-    """*data* as a picture of *width* x *height*, upright, in its own format, bare of metadata.
+def resize(data: bytes | memoryview, wanted: Wanted) -> Resized:
+    """*data* as the picture that is *wanted*, upright, bare of metadata.
 
     Uses the processor for a while and gives the GIL back meanwhile: call it in a thread.
 
@@ -119,25 +141,30 @@ def resize(data: bytes | memoryview, width: int, height: int) -> Resized:
     """
     started = time.monotonic()
     with _opened(data) as picture:
-        size = _set_up(picture, width, height)
+        size = _set_up(picture, wanted)
         turned = _orientation(picture) is not None
         try:
             picture.load()
+            box = _middle(picture.size, size) if wanted.mode == "cover" else None
             result = _resampleable(picture).resize(
-                size, Image.Resampling.LANCZOS, reducing_gap=float(GAP)
+                size, Image.Resampling.LANCZOS, box, reducing_gap=float(GAP)
             )
             if turned:  # what is only known from behind the pixels comes too late
                 ImageOps.exif_transpose(result, in_place=True)
         except Exception as error:  # of malformed data Pillow raises whatever it stumbles over
             raise _damaged(error) from error
         result.info.clear()
-        kind = "PNG" if picture.format == "PNG" else "JPEG"  # a JPEG of several pictures is "MPO"
+        own = "PNG" if picture.format == "PNG" else "JPEG"  # a JPEG of several pictures is "MPO"
+        kind = wanted.format or own
+        if kind == "JPEG" and result.mode == "RGBA":
+            result = Image.alpha_composite(Image.new("RGBA", result.size, "white"), result)
+            result = result.convert("RGB")
         out = io.BytesIO()
-        result.save(out, kind, quality=QUALITY)
+        result.save(out, kind, quality=wanted.quality)
     return Resized(out.getvalue(), kind, *result.size, time.monotonic() - started)
 
 
-def _set_up(picture: Image.Image, width: int, height: int) -> tuple[int, int]:
+def _set_up(picture: Image.Image, wanted: Wanted) -> tuple[int, int]:
     """Have *picture* decoded no larger than it has to be; the size to resample it to.
 
     :raises Refused: if the size asked for is wrong, or the metadata are damaged.
@@ -146,11 +173,18 @@ def _set_up(picture: Image.Image, width: int, height: int) -> tuple[int, int]:
         upright = upright_size(picture)
     except Exception as error:
         raise _damaged(error) from error
-    size = fitted(width, height, upright)
+    size = fitted(wanted.width, wanted.height, upright, wanted.mode)
     if upright != picture.size:
         size = size[::-1]  # it is turned when it is small
     picture.draft(None, (size[0] * DRAFT, size[1] * DRAFT))
     return size
+
+
+def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest box in the middle of *size* that has the proportions *wanted*."""
+    scale = min(size[0] / wanted[0], size[1] / wanted[1])
+    left, top = (size[0] - scale * wanted[0]) / 2, (size[1] - scale * wanted[1]) / 2
+    return max(0.0, left), max(0.0, top), min(size[0], size[0] - left), min(size[1], size[1] - top)
 
 
 def _damaged(error: Exception) -> Refused:

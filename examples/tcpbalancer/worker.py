@@ -8,12 +8,12 @@ import sys
 from gevent import socket
 
 from examples.tcpbalancer import resizing
-from examples.tcpbalancer.protocol import MAX_FRAME, MAX_PICTURE, Refusal, Result, codec
-from examples.tcpbalancer.resizing import Refused, Resized
+from examples.tcpbalancer.protocol import MAX_FRAME, MAX_PICTURE, Refusal, Resize, Result, codec
+from examples.tcpbalancer.resizing import Refused, Resized, Wanted
 from gowork.net.messages import Message
 from gowork.net.streams import Stream
 
-__all__ = ["Answer", "main", "reply_with"]
+__all__ = ["Answer", "main", "reply_with", "wanted_of"]
 
 Answer = Message[Result] | Message[Refusal]
 
@@ -33,6 +33,12 @@ def reply_with(outcome: Resized | Refused, number: int, name: str) -> Answer:
     return Message(Result(number, kind, width, height, seconds, name), data)
 
 
+def wanted_of(request: Resize) -> Wanted:
+    """What *request* wants."""
+    width, height = request.width, request.height
+    return Wanted(width, height, request.mode, request.format, request.quality)
+
+
 def main(descriptor: int) -> None:
     """Resize what comes in from the socket that is *descriptor*."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
@@ -42,7 +48,7 @@ def main(descriptor: int) -> None:
         head, picture = message
         outcome: Resized | Refused
         try:
-            outcome = resizing.resize(picture, head.width, head.height)
+            outcome = resizing.resize(picture, wanted_of(head))
         except Refused as refusal:
             outcome = refusal
         except MemoryError:

@@ -25,7 +25,7 @@ from PIL import Image
 from examples.tcpbalancer import resizing
 from examples.tcpbalancer.memory import Budget
 from examples.tcpbalancer.protocol import MAX_FRAME, Resize, Result, codec
-from examples.tcpbalancer.resizing import Refused, Resized
+from examples.tcpbalancer.resizing import Refused, Resized, Wanted
 from gowork.net.frames import FrameError
 from gowork.net.messages import Message
 from gowork.net.streams import Stream
@@ -71,9 +71,7 @@ class Resizer:
         finally:
             loan.end()
 
-    def resize(
-        self, loan: Loan, picture: memoryview, width: int, height: int, seconds: float
-    ) -> Outcome:
+    def resize(self, loan: Loan, picture: memoryview, wanted: Wanted, seconds: float) -> Outcome:
         """The new picture, or why there is none; blocks until that is known."""
         text = f"it was not done within {seconds:g} s"
         late = Refused("EXPIRED", text, retryable=True)
@@ -82,11 +80,11 @@ class Resizer:
         deadline = time.monotonic() + seconds
         try:
             with gevent.Timeout(seconds, late):
-                size = self._threads.call(resizing.cost, picture, width, height)
+                size = self._threads.call(resizing.cost, picture, wanted)
                 if isinstance(size, Refused):
                     return size
                 loan.take(size)
-                return self._workers.resize(loan, deadline, picture, width, height)
+                return self._workers.resize(loan, deadline, picture, wanted)
         except Refused as refusal:
             return refusal
 
@@ -147,11 +145,9 @@ class Threads:
         """What ``function(*args)`` returns, or the :exc:`Refused` it raises."""
         return self._pool.apply(_guarded, (function, *args))
 
-    def resize(
-        self, loan: Loan, deadline: float, picture: memoryview, width: int, height: int
-    ) -> Outcome:
+    def resize(self, loan: Loan, deadline: float, picture: memoryview, wanted: Wanted) -> Outcome:
         """The new picture, or why there is none; blocks."""
-        result = self._pool.spawn(_guarded, _resized_in_time, deadline, picture, width, height)
+        result = self._pool.spawn(_guarded, _resized_in_time, deadline, picture, wanted)
         loan.begin()
         result.rawlink(lambda _: loan.done(result.value))
         outcome: Outcome = result.get()
@@ -169,14 +165,12 @@ class Processes:
         self._places = BoundedSemaphore(number)
         self._idle: list[Worker] = []
 
-    def resize(
-        self, loan: Loan, deadline: float, picture: memoryview, width: int, height: int
-    ) -> Outcome:
+    def resize(self, loan: Loan, deadline: float, picture: memoryview, wanted: Wanted) -> Outcome:
         """The new picture, or why there is none; blocks. Interrupted, the process is killed."""
         with self._places:
             worker = self._idle.pop() if self._idle else Worker()
             try:
-                outcome = worker.resize(picture, width, height)
+                outcome = worker.resize(picture, wanted)
             except BaseException as error:
                 worker.kill()
                 if isinstance(error, (OSError, FrameError)):
@@ -212,12 +206,12 @@ class Worker:
         status: int | None = self._process.returncode
         return status
 
-    def resize(self, picture: memoryview, width: int, height: int) -> Outcome:
+    def resize(self, picture: memoryview, wanted: Wanted) -> Outcome:
         """The new picture, or why there is none; blocks until the process has answered.
 
         :raises OSError: if it has ended, as :exc:`FrameError` may say, too.
         """
-        self._stream.write_frame(Message(Resize(0, width, height, 0.0), picture))
+        self._stream.write_frame(Message(Resize(0, *wanted[:2], 0.0, False, *wanted[2:]), picture))
         reply = self._stream.recv_frame()
         if reply is None:
             raise ConnectionError("it has ended")
@@ -233,10 +227,10 @@ class Worker:
         self._process.wait()
 
 
-def _resized_in_time(deadline: float, picture: memoryview, width: int, height: int) -> Resized:
+def _resized_in_time(deadline: float, picture: memoryview, wanted: Wanted) -> Resized:
     if time.monotonic() > deadline:  # while it waited for its turn
         raise Refused("EXPIRED", "its turn came too late", retryable=True)
-    return resizing.resize(picture, width, height)
+    return resizing.resize(picture, wanted)
 
 
 def _guarded(function: Any, *args: Any) -> Any:
