@@ -58,7 +58,7 @@ def a_backend(
             yield address
     finally:
         resizer.close()
-    assert (pictures.held, resizer.held) == (0, 0)
+    assert eventually(lambda: pictures.held == resizer.held == 0)
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def test_a_picture_larger_than_the_other_end_takes_is_not_sent(tmp_path: Path) -
 def test_who_says_twice_what_it_takes_is_left(tmp_path: Path) -> None:
     def greet_again(stream: Stream) -> None:
         stream.write_frame(Message(Hello(1000, MAX_FRAME)))
-        stream.recv_frame()
+        stream.write_frame(result(*stream.recv_frame()))
 
     with a_false_backend(greet_again) as address:
         came, _ = outcomes(address, tmp_path, a=picture())

@@ -148,13 +148,14 @@ def test_pictures_that_all_begin_at_once_all_get_done_within_the_limit(
     assert most[0] <= 2 * len(whole) + 6 * 65536
 
 
-def test_a_client_that_leaves_in_the_middle_leaves_nothing_held() -> None:
+def test_a_client_that_leaves_leaves_nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
     with a_backend() as address:
         with greeted(address) as stream:
-            stream.write_raw(frame(1, picture())[:100])
-        with greeted(address) as stream:
-            stream.write_raw(frame(1, picture()) + frame(2, picture())[:50])
-    # The backend has counted at its end.
+            stream.write_raw(10 * frame(1, picture(LARGE)) + frame(2, picture())[:100])
+            assert eventually(lambda: gate.at_work > 0)
+        gate.open()
+    # The backend has looked, at its end.
 
 
 def test_what_unpacking_takes_is_known_from_the_header(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,14 +76,13 @@ class Resizer:
         late = Refused("EXPIRED", text, retryable=True)
         if seconds <= 0:
             return late
-        deadline = time.monotonic() + seconds
         try:
             with gevent.Timeout(seconds, late):
                 size = self._threads.call(resizing.cost, picture, wanted)
                 if isinstance(size, Refused):
                     return size
                 loan.take(size)
-                return self._workers.resize(loan, deadline, picture, wanted)
+                return self._workers.resize(loan, picture, wanted)
         except Refused as refusal:
             return refusal
 
@@ -145,9 +143,10 @@ class Threads:
         """What ``function(*args)`` returns, or the :exc:`Refused` it raises."""
         return self._pool.apply(_guarded, (function, *args))
 
-    def resize(self, loan: Loan, deadline: float, picture: memoryview, wanted: Wanted) -> Outcome:
+    def resize(self, loan: Loan, picture: memoryview, wanted: Wanted) -> Outcome:
         """The new picture, or why there is none; blocks."""
-        result = self._pool.spawn(_guarded, _resized_in_time, deadline, picture, wanted)
+        # Where none is free this waits, and who gives up meanwhile has begun nothing.
+        result = self._pool.spawn(_guarded, resizing.resize, picture, wanted)
         loan.begin()
         result.rawlink(lambda _: loan.done(result.value))
         outcome: Outcome = result.get()
@@ -165,7 +164,7 @@ class Processes:
         self._places = BoundedSemaphore(number)
         self._idle: list[Worker] = []
 
-    def resize(self, loan: Loan, deadline: float, picture: memoryview, wanted: Wanted) -> Outcome:
+    def resize(self, loan: Loan, picture: memoryview, wanted: Wanted) -> Outcome:
         """The new picture, or why there is none; blocks. Interrupted, the process is killed."""
         with self._places:
             worker = self._idle.pop() if self._idle else Worker()
@@ -225,12 +224,6 @@ class Worker:
         self._stream.close()
         self._process.kill()
         self._process.wait()
-
-
-def _resized_in_time(deadline: float, picture: memoryview, wanted: Wanted) -> Resized:
-    if time.monotonic() > deadline:  # while it waited for its turn
-        raise Refused("EXPIRED", "its turn came too late", retryable=True)
-    return resizing.resize(picture, wanted)
 
 
 def _guarded(function: Any, *args: Any) -> Any:
