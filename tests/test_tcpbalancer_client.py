@@ -136,7 +136,9 @@ def test_the_options_are_the_seeds_own() -> None:
     assert (client.width, client.height, client.times, client.dry_run) == (100, 50, 2, True)
 
 
-@pytest.mark.parametrize("wrong", ["--unknown", "--dry", "--times=0", "--minconns=x", "-h=-1"])
+@pytest.mark.parametrize(
+    "wrong", ["--unknown", "--dry", "--times=0", "--minconns=x", "-h=-1", "--quality=101"]
+)
 def test_unknown_abbreviated_and_senseless_options_are_refused(
     wrong: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +164,7 @@ def test_a_name_that_is_too_long_or_not_printable_is_refused(
         ["--proxy", "1", "--input", "in", "-w", "1"],
         ["--proxy", "1", "--input", "in", "--output", "in/../in", "-w", "1"],
         [*CLIENT, "--minconns", "3", "--maxconns", "2"],
+        [*CLIENT, "--report", "no/such/directory/report.html"],
     ],
 )
 def test_options_that_do_not_go_together_are_refused(arguments: list[str]) -> None:

@@ -103,7 +103,7 @@ def test_the_client_writes_a_report_whose_pictures_are_all_there(
         options += ["--output", str(tmp_path / "out"), "--report", str(report)]
         assert client.main(options) == 0
         assert str(report) in capsys.readouterr().out
-        assert client.main([*options[:-1], str(tmp_path / "missing" / "report.html")]) == 1
+        assert client.main([*options[:-1], str(tmp_path)]) == 1
         assert "there is no report" in capsys.readouterr().err
     pictures = Page(report).pictures
     assert len(pictures) == 4

@@ -135,6 +135,8 @@ def check_client(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         parser.error("give --width or --height, or both")
     if options.output is None and not options.dry_run:
         parser.error("give --output, or --dry-run")
+    if options.report is not None and not options.report.parent.is_dir():
+        parser.error(f"--report: there is no directory {options.report.parent}")
     if options.output is not None and options.output.resolve() == options.input.resolve():
         parser.error("--output must not be --input: results would mix with originals")
 
