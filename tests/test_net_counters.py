@@ -134,7 +134,9 @@ def test_a_relay_stopped_at_any_moment_has_sent_all_that_it_has_counted(moment, 
                 job.join()
                 for stream in streams:  # which the relay leaves to us if it has not begun
                     stream.close()
-                assert streams[0].bytes_in == streams[1].bytes_out == len(receiving.get())
+                assert streams[1].bytes_out == len(receiving.get())
+                # What came while it was being stopped is dropped, and the peers are reset.
+                assert 0 <= streams[0].bytes_in - streams[1].bytes_out <= piece
 
     simulate(program, seed=seed)
 
