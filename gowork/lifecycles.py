@@ -76,7 +76,6 @@ class Lifecycle:
         self._unstopped: tuple[Unstopped, ...] = ()
         self._timed_out = False
         self._canceller: Task | None = None
-
         self._done = Event()
         self._background: Event | None = None  # there is one if there is a oneshot
         self._ended_so_far: list[Task] = []
@@ -379,6 +378,7 @@ class Lifecycle:
             under_way.discard(self)
             if self._crew is not None:
                 self._crew.dismiss()
+            self._crew = self._gate = None  # or only the collector could free them
             self._close_channels()
             if self._notices is not None:
                 self._notices._close_now()

@@ -439,10 +439,11 @@ def test_what_gevent_shows_of_all_greenlets_has_its_name(parked):
 
 def test_its_group_has_it_as_long_as_it_lives(parked):
     job, member = parked
-    assert list(job._crew) == [member] and not job._crew.join(timeout=0.001)
+    crew = job._crew
+    assert list(crew) == [member] and not crew.join(timeout=0.001)
     job.finish()
     job.join()
-    assert not job._crew and job._crew.join(timeout=0)
+    assert not crew and crew.join(timeout=0)
 
 
 def test_nobody_is_left_when_gowork_has_been_imported():
