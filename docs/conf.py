@@ -22,7 +22,7 @@ python_display_short_literal_types = True
 # No inventory of another project is fetched, so a build needs no network.
 nitpick_ignore_regex = [
     ("py:.*", r"(gevent|greenlet|hypothesis|pytest|zope)\b.*"),
-    ("py:.*", r"(collections\.abc|logging|random)\..*"),
+    ("py:.*", r"(collections\.abc|logging|random|ssl)\b.*"),
     ("py:class", r"gowork\.\w+\.T"),
     ("py:mod", r"gowork\.testing\.\w+"),
 ]
