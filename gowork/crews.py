@@ -2,11 +2,10 @@
 
 A greenlet of its own would make a small task two to four times as dear: CPython gets memory
 for its frames from the system, and gives it back. So a greenlet whose task is over serves
-the next task of its job, as in Go. But a greenlet of gevent
-can be known: a timer, a lock or a program may hold it, and mean the task that was. One
-that anybody has come to know, by a reference, a weak one, a link or an attribute, ends
-with its task. So does one that has waited for anything: who wakes it knows it. Only who
-is unknown serves again.
+the next task of its job, as in Go. But a greenlet of gevent can be known: a timer, a lock or
+a program may hold it, and mean the task that was. One that anybody has come to know, by a
+reference, a weak one, a link or an attribute, ends with its task. So does one that has waited
+for anything: who wakes it knows it. Only who is unknown serves again.
 
 They are raw greenlets. What a :class:`gevent.Greenlet` has besides, for others who get it
 from ``getcurrent()``, is made when it is asked for.
@@ -78,18 +77,21 @@ class Crew(Group):
             return
         try:
             member, self._spare = self._spare, None
-            if member is None:
-                member = self._recruit()
-            elif getrefcount(member) != UNKNOWN - 1 or len(member.__dict__) != 2:
+            if member is not None and not self._is_unknown(member):
                 throw(member, GreenletExit)  # somebody has found it meanwhile
+                member = None
+            if member is None:
                 member = self._recruit()
             member.gowork_task = task
             member.gr_context = task._context
             self._newcomer, task._greenlet = task, member
             # Looked at in the hub, where no code of others comes between the look and the act.
-            if member.switch() is SPARE and self._is_unknown(member):
-                member.gowork_task = member.gr_context = None
-                self._spare = member
+            if member.switch() is SPARE:
+                if self._is_unknown(member):
+                    member.gowork_task = member.gr_context = None
+                    self._spare = member
+                else:
+                    throw(member, GreenletExit)
         except BaseException as error:  # there is no memory for it, say
             if not task._fail_unborn(error):
                 raise
@@ -97,16 +99,13 @@ class Crew(Group):
             self._newcomer = None
 
     def _is_unknown(self, member: Member) -> bool:
-        """Whether nobody could mean *member* who has met it; else it is ended."""
-        if (
+        """Whether nobody could mean *member* who has met it; to be asked by :meth:`enter`."""
+        return (
             getrefcount(member) == UNKNOWN
             and not getweakrefcount(member)
-            and len(member.__dict__) == 2
+            and len(member.__dict__) == 2  # _crew and gowork_task
             and member.parent is self.hub
-        ):
-            return True
-        throw(member, GreenletExit)
-        return False
+        )
 
     def _recruit(self) -> Member:
         member = Member(self)
@@ -191,8 +190,9 @@ class Member(greenlet):
 
         :raises Timeout: if it is not after *timeout* seconds, or now if *block* is false.
         """
-        with Timeout(timeout if block else 0):
-            self.join()
+        if not self.dead:
+            with Timeout(timeout if block else 0):
+                self.join()
 
     def rawlink(self, callback: Callable[[Any], object]) -> None:
         """Have the hub call *callback* with it when it is dead; it must not block."""

@@ -33,6 +33,13 @@ def stream_and_peer(**options):
             stream.close()
 
 
+def client_of(manager):
+    """A socket connected to where *manager* listens, whose reads give up after a while."""
+    client = socket.create_connection(manager.address)
+    client.settimeout(10)
+    return client
+
+
 def read_all(sock):
     """Everything that comes from *sock* until its end."""
     chunks = []

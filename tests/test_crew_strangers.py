@@ -13,7 +13,7 @@ from gevent.local import local
 from greenlet import GreenletExit, getcurrent, greenlet
 from hypothesis import given
 from hypothesis import strategies as st
-from makers import ended, passes, routines
+from makers import ended, park, passes, routines
 
 from gowork import Job, JobState, crews, current_task
 from gowork.crews import Member
@@ -149,6 +149,31 @@ def test_whatever_tasks_do_each_finds_what_is_its_own(deeds):
     assert began == [(str(number), None, None) for number in range(len(deeds))]
     names = {entry for entry in seen if len(entry) == 2}
     assert names == {(True, f"job/{number}") for number in range(len(deeds))}
+
+
+MEETINGS = {
+    "a reference": lambda spare: spare,
+    "a weak reference": weakref.ref,
+    "a look": repr,
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("how", MEETINGS)
+def test_a_spare_one_that_somebody_finds_serves_no_more(made, how):
+    job = Job(forget=True)
+    job.add_task(routines(None, park))
+    job.run()
+    job.spawn(int)
+    passes()
+    before = len(made)
+    found = MEETINGS[how] and MEETINGS[how](job._crew._spare)
+    job.spawn(int)
+    passes()
+    assert len(made) - before == (0 if how == "none" else 1)
+    job.finish()
+    job.join()
+    del found
 
 
 def test_none_is_made_for_a_task_that_is_skipped(made):

@@ -359,6 +359,7 @@ def test_to_kill_or_throw_into_a_dead_one_does_nothing(parked):
     job.finish()
     job.join()
     assert member.kill() is None and member.throw(ValueError) is None
+    assert member.get(block=False) is None
     assert job.state is JobState.DONE
 
 

@@ -6,7 +6,7 @@ import errno
 
 import gevent
 import pytest
-from connections import read_all
+from connections import client_of, read_all
 from gevent import socket
 
 from gowork import Job, JobState, StateError, TaskState
@@ -30,12 +30,6 @@ def listening(**options):
     manager = ConnManager(("127.0.0.1", 0), **options)
     manager.listen()
     return manager
-
-
-def client_of(manager):
-    client = socket.create_connection(manager.address)
-    client.settimeout(10)
-    return client
 
 
 # Listening

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gevent
 import pytest
-from connections import read_all, stream_and_peer
-from gevent import socket
+from connections import client_of, read_all, stream_and_peer
 
 from gowork import IdleTimeout, Job, JobState, NotAcknowledged, PingPong
 from gowork.net.managers import ConnManager, Direction
@@ -44,12 +43,6 @@ def proxied(front, upstream):
     job.spawn(joining, job)
     job.run()
     return job
-
-
-def client_of(manager):
-    client = socket.create_connection(manager.address)
-    client.settimeout(10)
-    return client
 
 
 def test_a_client_that_leaves_before_its_reply_leaves_it_to_nobody_else(front, back):
