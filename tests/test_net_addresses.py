@@ -11,6 +11,7 @@ from pathlib import Path
 import gevent
 import pytest
 from certificates import client_context, server_context
+from makers import passes
 
 from gowork.net import addresses
 from gowork.net.managers import ConnManager
@@ -198,6 +199,33 @@ def test_no_other_can_take_a_socket_for_left_between_bind_and_listen(path, monke
     manager.listen()
     manager.close()
     assert len(checked) == 1
+
+
+@pytest.fixture
+def locked(path):
+    """The directory of the socket, as another process locks it."""
+    directory = os.open(os.path.dirname(path), os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    yield directory
+    fcntl.flock(directory, fcntl.LOCK_UN)
+    os.close(directory)
+
+
+def test_who_keeps_the_directory_locked_keeps_nobody_waiting_for_ever(path, locked, monkeypatch):
+    monkeypatch.setattr(addresses, "LOCKED", 0.02)
+    with pytest.raises(OSError, match="another process keeps its directory locked"):
+        ConnManager(path).listen()
+    assert not os.path.exists(path)
+
+
+def test_who_wants_to_listen_lets_others_run_while_the_directory_is_locked(path, locked):
+    manager = ConnManager(path)
+    listening = gevent.spawn(manager.listen)
+    passes()
+    assert not listening.ready()
+    fcntl.flock(locked, fcntl.LOCK_UN)
+    listening.get()
+    manager.close()
 
 
 def test_a_directory_that_is_not_there_is_told(path):

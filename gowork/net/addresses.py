@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,8 @@ Address = tuple[str, int] | str
 BACKLOG = 1024
 #: Seconds before another try to connect to a path behind which too many clients are waiting.
 PAUSE = 0.01
+#: Seconds that another process may keep a directory locked, in which it makes a socket too.
+LOCKED = 1.0
 
 _getaddrinfo_original = get_original("socket", "getaddrinfo")
 
@@ -168,12 +171,31 @@ def _unlink_stale(path: str) -> None:
 def _locked_directory(path: str) -> Iterator[None]:
     directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield
+        _lock(directory)
+        try:
+            yield
+        finally:
+            # In a monkey-patched process os.close leaves the closing, and the lock, for later.
+            fcntl.flock(directory, fcntl.LOCK_UN)
     finally:
-        # In a monkey-patched process os.close leaves the closing, and the lock, for later.
-        fcntl.flock(directory, fcntl.LOCK_UN)
         os.close(directory)
+
+
+def _lock(directory: int) -> None:
+    """Lock it; whoever can read it can keep it locked, so that neither we nor the hub may wait long.
+
+    :raises OSError: if somebody keeps it locked.
+    """
+    end = time.monotonic() + LOCKED
+    while True:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                text = "another process keeps its directory locked"
+                raise OSError(errno.EADDRINUSE, text) from None
+            gevent.sleep(PAUSE)
 
 
 @contextmanager

@@ -206,6 +206,8 @@ class ConnManager:
     def listen(self) -> None:
         """Bind the address, unless that has been done, and let clients queue up there.
 
+        Blocks for a second at most, where another process locks a Unix socket's directory.
+
         :raises OSError: if that cannot be; the text names the address and says why.
         :raises StateError: if the manager has been closed.
         """
