@@ -182,7 +182,7 @@ def _locked_directory(path: str) -> Iterator[None]:
 
 
 def _lock(directory: int) -> None:
-    """Lock it; whoever can read it can keep it locked, so that neither we nor the hub may wait long.
+    """Lock it. Whoever can read it can keep it locked: so the wait is short, and not the hub's.
 
     :raises OSError: if somebody keeps it locked.
     """
